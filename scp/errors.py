@@ -95,7 +95,7 @@ class Code(StrEnum):
 
 
 def differs_code(keyword: str) -> str:
-    """Return the reason for a file whose attribute *keyword* differs: ``SeriesNumber`` -> ``other-series-number``."""
+    """Return the reason for a file whose *keyword* differs: ``SeriesNumber`` -> ``other-series-number``."""
     words = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in keyword)
     return f"other{words}"
 

@@ -354,8 +354,9 @@ class MPRRequest:
     """One reconstruction, asked for in any way.
 
     The current image is *sop_instance_uid*, or *path*; with neither, the series' one stack is meant.
-    *stated* is what the requestor said of the current image; it must agree. *sop_class* is the choice of
-    ``[results] sop_class`` that the destination gets, *result_series_uid* what a virtual series was listed as.
+    *stated* is what the requestor said of the current image; it must agree. *sop_class* is the choice
+    of ``[results] sop_class`` that the destination gets, *result_series_uid* what a virtual series was
+    listed as.
     """
 
     planes: PlaneRequest
@@ -387,8 +388,9 @@ class ReportRow:
 class Missing:
     """One image that should be there: by number, by position along the normal, or by both.
 
-    *image_position_patient* is where its first voxel is expected; *sop_instance_uid* is known where an index or a
-    peer told it. *before* is the index in the stack before which it belongs (``len(stack)`` = after the last).
+    *image_position_patient* is where its first voxel is expected; *sop_instance_uid* is known where an
+    index or a peer told it. *before* is the index in the stack before which it belongs (``len(stack)``:
+    after the last).
     """
 
     instance_number: int | None = None
@@ -431,8 +433,9 @@ class Note:
 class SelectionReport:
     """What belongs to the series of the current image, and why the rest does not.
 
-    *stack* is ordered by position along the normal (row x column of the current image). *verdict* is ``ok`` or the
-    code of the refusal, *numbers* what Error Comment says after it, *sentence* the refusal in words.
+    *stack* is ordered by position along the normal (row x column of the current image). *verdict* is
+    ``ok`` or the code of the refusal, *numbers* what Error Comment says after it, *sentence* the refusal
+    in words.
     Every file that was looked at has exactly one row.
     """
 
@@ -507,8 +510,34 @@ class Sink(Protocol):
     def begin(self, origin: Origin) -> Incoming: ...
 
 
-Cancelled = Callable[[], bool]
-"""Tells whether the work is still wanted; cheap, asked often."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A request is alive: *stage* in a word, *done* of *total* where that is known."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request will produce *count* objects in all."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """One object is ready to be sent."""
+
+    ref: FileRef
+
+
+Event = Progress | Planned | Produced
+"""What a retrieve yields, be it of stored instances or of a reconstruction."""
+
+IsCancelled = Callable[[], bool]
+"""Tells whether nobody wants the work any more; cheap, asked often."""
 
 FolderReader = Callable[[Path], tuple[FileFacts, ...]]
 """Returns the facts of every directory entry of one folder but its sub-folders."""
