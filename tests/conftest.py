@@ -31,7 +31,9 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def unpack(name: str) -> Path:
         packed = DATA / f"{name}.tar.xz"
         if not packed.is_file():
-            pytest.skip(f"the real series {name} is not here: put {name}.tar.xz into {DATA}, or set MPR_SCP_DATA")
+            pytest.skip(
+                f"the real series {name} is not here: put {name}.tar.xz into {DATA}, or set MPR_SCP_DATA"
+            )
         if not (root / name).is_dir():
             with tarfile.open(packed) as archive:
                 archive.extractall(root, filter="data")
