@@ -44,7 +44,7 @@ def image(
     pixels: np.ndarray | None = None,
     **attributes: Any,
 ) -> Dataset:
-    """Return slice *k* of a series: its centre voxel lies *k* * *step* mm along *direction* (default the normal).
+    """Return slice *k*: its first voxel lies *k* * *step* mm along *direction* (default the normal).
 
     *attributes* are set last, by keyword; one that is ``None`` is taken out.
     """
@@ -109,7 +109,7 @@ def series(count: int, **attributes: Any) -> list[Dataset]:
 
 
 def write(ds: Dataset, path: Path, *, transfer_syntax_uid: str | None = None, preamble: bool = True) -> Path:
-    """Write one data set as a DICOM file (without preamble and file meta information where asked) and return its path."""
+    """Write one DICOM file, where asked without preamble and file meta information; return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if transfer_syntax_uid is not None:
         ds.file_meta.TransferSyntaxUID = transfer_syntax_uid
