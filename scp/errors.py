@@ -119,11 +119,14 @@ class Refused(MprScpError):
     data), and *sentence* the whole truth for logs and the command line.
     """
 
-    def __init__(self, code: str, sentence: str, *, comment: str = "") -> None:
-        super().__init__(sentence)
+    def __init__(self, code: str, sentence: str, comment: str = "") -> None:
+        super().__init__(code, sentence, comment)  # all of it in args: a refusal crosses processes
         self.code = code
         self.comment = comment
         self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
 
     @property
     def error_comment(self) -> str:
@@ -136,7 +139,8 @@ class BadRequest(Refused):
     """An attribute of the request is wrong; *keyword* names it."""
 
     def __init__(self, keyword: str, sentence: str) -> None:
-        super().__init__(Code.BAD_REQUEST, sentence, comment=keyword)
+        super().__init__(Code.BAD_REQUEST, sentence, keyword)
+        self.args = (keyword, sentence)
         self.keyword = keyword
 
 

@@ -1,0 +1,143 @@
+"""The disposable child: one process per piece of work, killed when it is no longer wanted.
+
+Children come from a fork server that has imported and warmed what they need, single-threaded, so that a
+child is there in some tens of milliseconds and inherits no thread, lock or socket of the node. Cancel,
+deadline and hang are all SIGKILL: nothing gentler ends a native decoder that loops. What the function
+yields comes back over a pipe; the pipe is also the brake, since a child whose consumer is slow blocks.
+
+A child speaks in pairs of messages: one byte that says what follows, then the thing itself.
+"""
+
+import multiprocessing
+import pickle
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import TypeVar
+
+from scp.errors import Cancelled, Code, MprScpError, Refused, WorkerFailed
+from scp.model import IsCancelled
+
+Job = TypeVar("Job")
+
+ITEM, ERROR, END = b"i", b"e", b"."
+POLL_S = (
+    0.2  # how often a waiting parent looks at cancellation and deadline; well under the 1 s that is promised
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may use: *memory_bytes* beyond what it starts with, *deadline_s* of wall clock."""
+
+    memory_bytes: int
+    deadline_s: float
+
+
+def fork_server(preload: tuple[str, ...] = ()) -> ForkServerContext:
+    """Return the context that all children come from; *preload* (the first caller's) is imported in it."""
+    context = multiprocessing.get_context("forkserver")
+    if preload:
+        context.set_forkserver_preload(list(preload))
+    return context
+
+
+def run(
+    function: Callable[[Job], Iterator[bytes]], job: Job, limits: Limits, cancelled: IsCancelled
+) -> Iterator[bytes]:
+    """Yield what ``function(job)`` yields in a child of its own.
+
+    Raises what the function raises (errors of ``scp.errors`` as they are), ``WorkerFailed`` where the child
+    died or ran out of memory, ``Refused(deadline)`` and ``Cancelled``. The child is gone when this ends,
+    however it ends.
+    """
+    context = fork_server()
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_work, args=(theirs, function, job, limits), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        yield from _receive(ours, child, limits, cancelled)
+    finally:
+        child.kill()
+        child.join()
+        child.close()
+        ours.close()
+
+
+def _receive(
+    pipe: Connection, child: ForkServerProcess, limits: Limits, cancelled: IsCancelled
+) -> Iterator[bytes]:
+    deadline = time.monotonic() + limits.deadline_s
+    while True:
+        _wait_for_message(pipe, deadline, limits, cancelled)
+        try:
+            kind, content = pipe.recv_bytes(), pipe.recv_bytes()
+        except (EOFError, OSError) as exc:
+            child.join(timeout=5)
+            raise WorkerFailed(
+                f"the process that did the work died (exit code {child.exitcode}); the node itself goes on"
+            ) from exc
+        if kind == END:
+            return
+        if kind == ERROR:
+            raise pickle.loads(content)
+        yield content
+
+
+def _wait_for_message(pipe: Connection, deadline: float, limits: Limits, cancelled: IsCancelled) -> None:
+    """Return when the pipe has something, if only its end."""
+    while True:
+        if cancelled():
+            raise Cancelled("cancelled while the work was running")
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise Refused(
+                Code.DEADLINE,
+                f"the work was not done within {limits.deadline_s:g} s (reconstruction.deadline)",
+                comment=f"{limits.deadline_s:g} s",
+            )
+        if wait([pipe], timeout=min(POLL_S, left_s)):
+            return
+
+
+def _work(pipe: Connection, function: Callable[[Job], Iterator[bytes]], job: Job, limits: Limits) -> None:
+    """Be the child: do the work and say how it ended."""
+    _limit_memory(limits.memory_bytes)
+    try:
+        for item in function(job):
+            pipe.send_bytes(ITEM)
+            pipe.send_bytes(item)
+        kind, content = END, b""
+    except BrokenPipeError:
+        return
+    except MprScpError as exc:
+        kind, content = ERROR, _pickled(exc)
+    except MemoryError:
+        failure = WorkerFailed(
+            f"the work needs more memory than the {limits.memory_bytes >> 20} MiB it was given"
+        )
+        kind, content = ERROR, _pickled(failure)
+    except Exception as exc:  # the border of the process: whatever it was, the parent is told
+        kind, content = ERROR, _pickled(WorkerFailed(f"{type(exc).__name__}: {exc}"))
+    pipe.send_bytes(kind)
+    pipe.send_bytes(content)
+
+
+def _pickled(error: MprScpError) -> bytes:
+    try:
+        pickle.loads(content := pickle.dumps(error))
+    except Exception:  # an error whose constructor takes other arguments than its message
+        content = pickle.dumps(WorkerFailed(f"{type(error).__name__}: {error}"))
+    return content
+
+
+def _limit_memory(extra_bytes: int) -> None:
+    """Let this process allocate *extra_bytes* beyond what it has (RLIMIT_DATA counts all private maps)."""
+    data_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    limit = data_pages * resource.getpagesize() + extra_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

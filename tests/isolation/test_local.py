@@ -1,0 +1,118 @@
+"""What happens in a child stays there: values, errors, death, hanging and greed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from scp.errors import BadRequest, Cancelled, DecodingFailed, MprScpError, Refused, WorkerFailed
+from scp.isolation.local import Limits, run
+
+GENEROUS = Limits(memory_bytes=1 << 30, deadline_s=60)
+
+
+def never() -> bool:
+    return False
+
+
+def count(to: int) -> Iterator[bytes]:
+    for number in range(to):
+        yield str(number).encode()
+
+
+def process_id(_: None) -> Iterator[bytes]:
+    yield str(os.getpid()).encode()
+    time.sleep(3600)
+
+
+def fail(error: MprScpError) -> Iterator[bytes]:
+    yield b"before"
+    raise error
+
+
+def break_down(_: None) -> Iterator[bytes]:
+    raise ZeroDivisionError("a bug of ours")
+    yield b""
+
+
+def die(_: None) -> Iterator[bytes]:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    yield b""
+
+
+def eat(megabytes: int) -> Iterator[bytes]:
+    yield bytes(np.ones(megabytes << 20, np.uint8)[:1])
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_everything_that_the_function_yields_arrives_in_order() -> None:
+    assert [int(item) for item in run(count, 1000, GENEROUS, never)] == list(range(1000))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DecodingFailed("IM7: the stream ends early"),
+        Refused("too-few-images", "9 images", "9 of 10"),
+        BadRequest("ReformattingInterval", "it is nan"),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_an_error_of_ours_crosses_as_it_is(error: MprScpError) -> None:
+    work = run(fail, error, GENEROUS, never)
+    assert next(work) == b"before"
+    with pytest.raises(type(error)) as caught:
+        next(work)
+    assert caught.value.args == error.args and str(caught.value) == str(error)
+
+
+def test_a_bug_in_the_child_is_a_failed_worker_with_its_cause() -> None:
+    with pytest.raises(WorkerFailed, match="ZeroDivisionError: a bug of ours"):
+        list(run(break_down, None, GENEROUS, never))
+
+
+def test_a_child_that_crashes_is_reported_and_the_next_works() -> None:
+    with pytest.raises(WorkerFailed, match=f"exit code -{signal.SIGSEGV.value}"):
+        list(run(die, None, GENEROUS, never))
+    assert list(run(count, 1, GENEROUS, never)) == [b"0"]
+
+
+def test_a_greedy_child_fails_alone() -> None:
+    assert list(run(eat, 16, Limits(memory_bytes=64 << 20, deadline_s=60), never))
+    with pytest.raises(WorkerFailed, match="needs more memory than the 64 MiB"):
+        list(run(eat, 512, Limits(memory_bytes=64 << 20, deadline_s=60), never))
+
+
+def test_a_hanging_child_is_refused_by_the_deadline_and_gone() -> None:
+    work = run(process_id, None, Limits(memory_bytes=1 << 30, deadline_s=0.5), never)
+    pid = int(next(work))
+    with pytest.raises(Refused) as caught:
+        next(work)
+    assert caught.value.code == "deadline" and not exists(pid)
+
+
+def test_cancellation_kills_the_child() -> None:
+    wanted = [True]
+    work = run(process_id, None, GENEROUS, lambda: not wanted[0])
+    pid = int(next(work))
+    wanted[0] = False
+    with pytest.raises(Cancelled):
+        next(work)
+    assert not exists(pid)
+
+
+def test_closing_the_iterator_kills_the_child() -> None:
+    work = run(process_id, None, GENEROUS, never)
+    pid = int(next(work))
+    work.close()  # type: ignore[attr-defined]
+    assert not exists(pid)
