@@ -1,0 +1,275 @@
+"""The keys of an MPR request: an identifier in, an ``MPRRequest`` out.
+
+A reconstruction is asked for by standard attributes in the identifier of a C-FIND, C-MOVE or C-GET: those
+of PS3.3 C.23.3 (how a hanging protocol asks for a reformat) and C.7.6.2 (image plane). Reformatting
+Operation Type is the trigger: absent or empty, the identifier is an ordinary one. Keys arrive as clients
+encode them, so values are read from their bytes and every value that is not understood is refused by name.
+
+An identifier with a SOP Class UID is the header of the current image: its geometry is then a statement about
+that image and never asks for planes.
+"""
+
+import math
+import struct
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeVar
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from scp.errors import BadRequest
+from scp.model import (
+    Direction,
+    Header,
+    Method,
+    MPRRequest,
+    Operation,
+    Orientation,
+    PlaneRequest,
+    Value,
+    Vector,
+)
+
+TRIGGER = "ReformattingOperationType"
+LEVELS = ("SERIES", "IMAGE")
+
+IDENTITY_STATED = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "Modality",
+    "BodyPartExamined",
+)
+"""What a requestor may say of the current image; it must agree with what is stored."""
+
+GEOMETRY_STATED = ("ImageOrientationPatient", "ImagePositionPatient")
+"""What a header file says of it besides."""
+
+COSINE_TOLERANCE = 1e-3  # clients write cosines with three or four decimals
+SAME_DIRECTION_COSINE = math.cos(math.radians(0.1))
+
+STANDARD_ORIENTATIONS: dict[Direction, Orientation] = {
+    Direction.CORONAL: (1, 0, 0, 0, 0, -1),
+    Direction.SAGITTAL: (0, 1, 0, 0, 0, -1),
+    Direction.TRANSVERSE: (1, 0, 0, 0, 1, 0),
+}
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def has_trigger(identifier: Dataset) -> bool:
+    """Tell whether the identifier asks for a reconstruction by its keys."""
+    return bool(texts(identifier, TRIGGER))
+
+
+def is_header(identifier: Dataset) -> bool:
+    """Tell whether the identifier is the header of the current image."""
+    return bool(texts(identifier, "SOPClassUID"))
+
+
+def level(identifier: Dataset) -> str:
+    """Return Query/Retrieve Level, IMAGE where only the current image is named.
+
+    Raises ``BadRequest`` at any level but SERIES and IMAGE: planes are made of one series.
+    """
+    found = texts(identifier, "QueryRetrieveLevel") or (
+        ("IMAGE",) if texts(identifier, "SOPInstanceUID") else ()
+    )
+    if len(found) != 1 or found[0] not in LEVELS:
+        raise BadRequest(
+            "QueryRetrieveLevel",
+            f"Query/Retrieve Level is {'/'.join(found) or 'absent'}; a reconstruction is asked for at SERIES "
+            "or IMAGE level",
+        )
+    return found[0]
+
+
+def request_of(identifier: Dataset, defaults: PlaneRequest) -> MPRRequest:
+    """Return the reconstruction that the identifier asks for; keys that it gives replace *defaults*.
+
+    Raises ``BadRequest`` naming the first key that is not understood.
+    """
+    wanted_level = level(identifier)
+    header = is_header(identifier)
+    return MPRRequest(
+        planes=planes_of(identifier, defaults, geometry=not header),
+        study_instance_uid=_one_uid(identifier, "StudyInstanceUID"),
+        series_instance_uid=_one_uid(identifier, "SeriesInstanceUID", needed=wanted_level == "SERIES"),
+        sop_instance_uid=_one_uid(identifier, "SOPInstanceUID", needed=wanted_level == "IMAGE"),
+        stated=stated_of(identifier, IDENTITY_STATED + (GEOMETRY_STATED if header else ())),
+    )
+
+
+def planes_of(identifier: Dataset, defaults: PlaneRequest, *, geometry: bool) -> PlaneRequest:
+    """Return the planes asked for; *geometry* tells whether orientation and position are keys here."""
+    given = _Given(identifier)
+    direction = given.word("ReformattingOperationInitialViewDirection", Direction, defaults.direction)
+    operation = given.word(TRIGGER, Operation, defaults.operation)
+    planes = replace(
+        defaults,
+        direction=direction,
+        operation=operation,
+        method=given.word("RenderingMethod", Method, defaults.method),
+        thickness_mm=given.length("ReformattingThickness", defaults.thickness_mm),
+        interval_mm=given.length("ReformattingInterval", defaults.interval_mm),
+        orientation=defaults.orientation if direction is defaults.direction else None,
+        position=None,
+    )
+    if geometry:
+        planes = replace(planes, orientation=given.orientation(planes), position=given.position())
+    if direction is Direction.OBLIQUE and planes.orientation is None:
+        raise BadRequest(
+            "ImageOrientationPatient",
+            "OBLIQUE needs row and column cosines in Image Orientation (Patient)"
+            + ("" if geometry else " of a preset, because a header file speaks of the current image only"),
+        )
+    return _with_thickness(planes, given)
+
+
+def stated_of(identifier: Dataset, keywords: tuple[str, ...]) -> Header:
+    """Return what the identifier says of the current image; empty values and wild cards say nothing."""
+    stated: dict[str, Value] = {}
+    for keyword in keywords:
+        values = texts(identifier, keyword)
+        if not values or any("*" in value or "?" in value for value in values):
+            continue
+        numeric = dictionary_VR(keyword) in ("IS", "DS")
+        converted = tuple(_number(keyword, value) for value in values) if numeric else values
+        stated[keyword] = converted[0] if len(converted) == 1 else converted
+    return Header(stated)
+
+
+def texts(identifier: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return the values of an attribute as text, without padding; none where it is absent or empty.
+
+    Raises ``BadRequest`` where the bytes are no value of its kind.
+    """
+    tag = tag_for_keyword(keyword)
+    item = None if tag is None else identifier.get_item(tag)
+    if item is None:
+        return ()
+    if isinstance(item, RawDataElement) and dictionary_VR(keyword) != "PN":
+        raw = item.value or b""
+        if dictionary_VR(keyword) == "FD":
+            return _doubles(keyword, raw, "<" if item.is_little_endian else ">")
+        content: object = raw.decode("latin-1").split("\\")
+    else:
+        content = identifier[keyword].value
+    values = content if isinstance(content, list | tuple | MultiValue) else [content]
+    stripped = tuple(str(value).strip(" \0") for value in values if value is not None)
+    return stripped if any(stripped) else ()
+
+
+def _doubles(keyword: str, raw: bytes, order: str) -> tuple[str, ...]:
+    if len(raw) % 8:
+        raise BadRequest(keyword, f"{keyword} holds {len(raw)} bytes; its values have 8 bytes each (FD)")
+    return tuple(repr(value) for value in struct.unpack(f"{order}{len(raw) // 8}d", raw))
+
+
+def _number(keyword: str, text: str) -> float | int:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadRequest(keyword, f"{keyword} is {text!r}; a number is needed")
+    return int(number) if dictionary_VR(keyword) == "IS" and number == int(number) else number
+
+
+def _one_uid(identifier: Dataset, keyword: str, *, needed: bool = False) -> str:
+    uids = texts(identifier, keyword)
+    if len(uids) > 1 or (needed and not uids):
+        raise BadRequest(keyword, f"{keyword} has {len(uids)} values; one is needed")
+    return uids[0] if uids else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The keys of one identifier, each checked as it is read."""
+
+    identifier: Dataset
+
+    def word(self, keyword: str, words: type[Word], default: Word) -> Word:
+        found = texts(self.identifier, keyword)
+        if not found:
+            return default
+        if len(found) > 1 or found[0] not in list(words):
+            raise BadRequest(
+                keyword, f"{keyword} is {'/'.join(found)!r}; one of {', '.join(words)} is needed"
+            )
+        return words(found[0])
+
+    def length(self, keyword: str, default: float) -> float:
+        found = self._numbers(keyword, 1)
+        if found and found[0] <= 0:
+            raise BadRequest(keyword, f"{keyword} is {found[0]:g} mm; a length above 0 is needed")
+        return found[0] if found else default
+
+    def orientation(self, planes: PlaneRequest) -> Orientation | None:
+        """Return the cosines that are given, made exactly orthonormal, or those of *planes*."""
+        keyword = "ImageOrientationPatient"
+        found = self._numbers(keyword, 6)
+        if not found:
+            return planes.orientation
+        row, column = _orthonormal(keyword, found[:3], found[3:])
+        if planes.direction is Direction.OBLIQUE:
+            return (*row, *column)
+        standard = STANDARD_ORIENTATIONS[planes.direction]
+        if min(_dot(row, standard[:3]), _dot(column, standard[3:])) < SAME_DIRECTION_COSINE:
+            raise BadRequest(keyword, f"Image Orientation (Patient) {found} is not {planes.direction}")
+        return planes.orientation
+
+    def position(self) -> Vector | None:
+        found = self._numbers("ImagePositionPatient", 3)
+        return (found[0], found[1], found[2]) if found else None
+
+    def gives(self, keyword: str) -> bool:
+        return bool(texts(self.identifier, keyword))
+
+    def _numbers(self, keyword: str, count: int) -> tuple[float, ...]:
+        found = tuple(float(_number(keyword, text)) for text in texts(self.identifier, keyword))
+        if found and len(found) != count:
+            raise BadRequest(keyword, f"{keyword} has {len(found)} values; {count} are needed")
+        return found
+
+
+def _with_thickness(planes: PlaneRequest, given: _Given) -> PlaneRequest:
+    keyword = "ReformattingThickness"
+    if planes.operation is Operation.SLAB:
+        if not planes.thickness_mm:
+            raise BadRequest(keyword, "SLAB needs Reformatting Thickness, in mm")
+        return planes
+    if given.gives(keyword):
+        raise BadRequest(
+            keyword, "Reformatting Thickness is given with MPR, whose planes are thin; ask for SLAB"
+        )
+    return replace(planes, thickness_mm=0.0)
+
+
+def _dot(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _orthonormal(keyword: str, row: tuple[float, ...], column: tuple[float, ...]) -> tuple[Vector, Vector]:
+    """Return both as unit vectors at right angles. Raises ``BadRequest`` where they are far from it."""
+    errors = (_dot(row, row) - 1, _dot(column, column) - 1, _dot(row, column))
+    if max(map(abs, errors)) > COSINE_TOLERANCE:
+        raise BadRequest(
+            keyword, f"Image Orientation (Patient) {(*row, *column)} is not two unit vectors at right angles"
+        )
+    x = _scaled(row, 1 / math.sqrt(_dot(row, row)))
+    rest = tuple(c - _dot(column, x) * r for c, r in zip(column, x, strict=True))
+    return x, _scaled(rest, 1 / math.sqrt(_dot(rest, rest)))
+
+
+def _scaled(vector: tuple[float, ...], factor: float) -> Vector:
+    x, y, z = (factor * v for v in vector)
+    return (x, y, z)
