@@ -78,6 +78,16 @@ def _need(holds: object, needed: str) -> None:
         raise PydanticCustomError("needed", "{needed}", {"needed": needed})
 
 
+def _text(pattern: str, needed: str) -> AfterValidator:
+    """Return the check that a text matches all of *pattern*, and what to say where it does not."""
+
+    def check(value: str) -> str:
+        _need(re.fullmatch(pattern, value), needed)
+        return value
+
+    return AfterValidator(check)
+
+
 def _ae_title(value: str) -> str:
     """Check an AE title (PS3.5 6.2, AE): spaces at both ends do not count."""
     title = value.strip(" ")
@@ -91,15 +101,6 @@ def _ae_title(value: str) -> str:
 def _absolute(value: Path, info: ValidationInfo) -> Path:
     folder: Path = (info.context or {}).get("folder", Path.cwd())
     return Path(folder, value.expanduser()).absolute()
-
-
-def _batch(value: str) -> str:
-    _need(
-        re.fullmatch(r"([^/\\{}\x00-\x1f]|\{date\}|\{hour\}|\{calling_ae\})+", value)
-        and value[0] not in ". ",
-        "one folder's name, of plain characters, {date}, {hour} and {calling_ae}, that begins with no dot",
-    )
-    return value
 
 
 def _keyword(value: str) -> str:
@@ -148,6 +149,26 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Keyword = Annotated[str, AfterValidator(_keyword)]
 Network = Annotated[str, AfterValidator(_network)]
 Millimetres = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Batch = Annotated[
+    str,
+    _text(
+        r"(?![. ])([^/\\{}\x00-\x1f]|\{date\}|\{hour\}|\{calling_ae\})+",
+        "one folder's name, of plain characters, {date}, {hour} and {calling_ae}, that begins with no dot",
+    ),
+]
+Database = Annotated[
+    str, _text(r"sqlite|\w+(\+\w+)?://.*", '"sqlite" or a URL such as "postgresql+psycopg://user@host/name"')
+]
+Executor = Annotated[str, _text(r"local|dask://[^/\s]+:\d+", '"local" or "dask://host:port"')]
+Suffix = Annotated[str, _text(r"\.[^/\s]+", "a suffix that begins with a dot")]
+UIDRoot = Annotated[
+    str,
+    _text(
+        r"(?!.{41})(|[0-2](\.(0|[1-9]\d*))+)",
+        "a UID root of at most 40 characters, such as 1.2.826.0.1.3680043.8.498",
+    ),
+]
+Fingerprint = Annotated[str, _text("(|[0-9a-fA-F]{64})", "64 hex digits")]
 ResultClass = Literal["secondary_capture", "source", "multiframe"]
 Right = Literal["echo", "store", "find", "move", "get", "mpr", "reject"]
 SearchName = Literal["ancestors", "time_radius", "index", "peers"]
@@ -208,9 +229,9 @@ class Limits(_Section):
 class Archive(_Section):
     """``[archive]``: the folder of the node's own images, and its index."""
 
-    root: FilePath = Field(default=Path("archive"), validate_default=True)
-    batch: Annotated[str, AfterValidator(_batch)] = "{date}"
-    database: str = Field("sqlite", pattern=r"^(sqlite|\w+(\+\w+)?://.*)$")
+    root: FilePath = Field(default="archive", validate_default=True)
+    batch: Batch = "{date}"
+    database: Database = "sqlite"
     durable: bool = True
     minimum_free: Size = 1 << 30
 
@@ -219,7 +240,7 @@ class Selection(_Section):
     """``[selection]``: which files belong to the series of the current image."""
 
     candidates: Candidates = Candidates.EITHER
-    suffixes: tuple[Annotated[str, Field(pattern=r"^\.[^/\s]+$")], ...] = (".dcm", ".dicom", ".ima")
+    suffixes: tuple[Suffix, ...] = (".dcm", ".dicom", ".ima")
     auxiliary: tuple[Keyword, ...] = ("SeriesNumber", "Modality", "BodyPartExamined")
     auxiliary_missing: Literal["note", "exclude"] = "note"
     minimum_images: int = Field(10, ge=2)
@@ -247,7 +268,7 @@ class Reconstruction(_Section):
 
     interpolation: Interpolation = Interpolation.LINEAR
     pixel_spacing: Millimetres = 0.0
-    executor: str = Field("local", pattern=r"^(local|dask://[^/\s]+:\d+)$")
+    executor: Executor = "local"
     threads: int = Field(0, ge=0)
     deadline: Duration = 600.0
     cache: Size = 2 << 30
@@ -259,7 +280,7 @@ class Results(_Section):
     sop_class: ResultClass = "secondary_capture"
     compression: Literal["none", "rle", "jpeg_ls", "jpeg_2000"] = "none"
     keep: bool = False
-    uid_root: str = Field("", max_length=40, pattern=r"^(|[0-2](\.(0|[1-9]\d*))+)$")
+    uid_root: UIDRoot = ""
 
 
 class Query(_Section):
@@ -274,7 +295,7 @@ class Peer(_Named):
     ae_title: AETitle
     host: str = ""
     networks: tuple[Network, ...] = ()
-    certificate_sha256: str = Field("", pattern=r"^(|[0-9a-fA-F]{64})$")
+    certificate_sha256: Fingerprint = ""
     port: int | None = Field(None, ge=1, le=65535)
     rights: tuple[Right, ...] = ()
     destination: bool = False
@@ -425,6 +446,7 @@ def load(path: Path | None) -> Config:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ConfigurationError(f"{path}: is no TOML: {error}") from error
+    tables.setdefault("archive", {})  # its root is relative to the file, also where the file is silent
     # Strict JSON tells "8" from 8 and still takes words for enumerations and lists for tuples.
     text = json.dumps(tables, default=str)
     try:
@@ -450,8 +472,9 @@ def _found(detail: ErrorDetails) -> str:
 
 
 def _needed(detail: ErrorDetails) -> str:
-    """Return what pydantic asks for: its sentences begin with "Input should be"."""
-    return re.sub(r"^(Input|String) should (be |have |match )?", "", detail["msg"])
+    """Return what pydantic asks for, in the words of TOML; its sentences begin with "Input should be"."""
+    words = re.sub(r"^(Input|String) should (be |have )?", "", detail["msg"])
+    return {"an object": "a table", "a valid array": "a list"}.get(words, words)
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:
