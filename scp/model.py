@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from scp.errors import Code
+from scp.errors import Code, MprScpError
 
 Value = str | int | float | tuple[str | int | float, ...]
 """A decoded attribute value; several values are a tuple, a sequence is its DICOM JSON text (PS3.18 F)."""
@@ -521,7 +521,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A request will produce *count* objects in all."""
+    """A request will produce *count* objects in all, those that fail included."""
 
     count: int
 
@@ -533,7 +533,15 @@ class Produced:
     ref: FileRef
 
 
-Event = Progress | Planned | Produced
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One of several things asked for cannot be had; *uid* names it, *error* says why."""
+
+    uid: str
+    error: MprScpError
+
+
+Event = Progress | Planned | Produced | Failed
 """What a retrieve yields, be it of stored instances or of a reconstruction."""
 
 IsCancelled = Callable[[], bool]
