@@ -7,7 +7,7 @@ three rest on a ``SelectionReport``, or end in ``Refused`` with its code. What a
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -149,8 +149,9 @@ def explain(
             searches=searches,
         )
 
-    report = select_again((), (), ())
-    return complete(report, select_again, means.surroundings(current), cancelled, retrieve=retrieve)
+    surroundings = replace(means.surroundings(current), retrieve=retrieve)
+    deadline = surroundings.clock() + means.config.completion.deadline
+    return complete(select_again((), (), ()), select_again, surroundings, cancelled, deadline)
 
 
 def _current_image(request: MPRRequest, means: Means, rules: SelectionRules) -> FileFacts:
