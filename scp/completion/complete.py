@@ -1,0 +1,106 @@
+"""Completion: run the searches in their order until nothing lacks, and prove what each one found.
+
+Between the selection of what lies in the folder and the volume. A search only proposes: whatever it finds
+passes the whole selection again, with the same checks as the files of the folder, and counts as found only
+if the volume uses it. What stays missing is decided by the selection's policy, not here.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from scp.completion import ancestors, index, peers, time_radius
+from scp.completion.lacking import Lacking, lacking
+from scp.completion.ledger import Finding, Ledger
+from scp.completion.pursuit import Pursuit
+from scp.completion.surroundings import Surroundings
+from scp.errors import IndexUnavailable, PeerFailed
+from scp.model import FileFacts, IsCancelled, KnownInstance, Search, SelectionReport
+
+SelectAgain = Callable[
+    [Sequence[FileFacts], Sequence[KnownInstance], Sequence[Search]],
+    SelectionReport,
+]
+"""Selects again with all files found, all instances known to exist, and the ledger so far."""
+
+SEARCHES: dict[str, Callable[[Pursuit], Iterator[Finding]]] = {
+    "ancestors": ancestors.search,
+    "time_radius": time_radius.search,
+    "index": index.search,
+    "peers": peers.search,
+}
+"""Every search by the name that ``completion.searches`` gives it. Each ends once nothing lacks."""
+
+
+def complete(
+    report: SelectionReport,
+    select_again: SelectAgain,
+    surroundings: Surroundings,
+    cancelled: IsCancelled,
+    deadline: float,
+) -> SelectionReport:
+    """Return *report* with what the searches found, and the ledger of whom they asked.
+
+    *deadline* is on the clock of *surroundings* (``time.monotonic``, seconds); when it passes, the report
+    stands as it is then. A report whose verdict more images cannot change comes back as it is.
+    Raises ``Cancelled``. A search that fails is a line in the ledger.
+    """
+    proof = _Proof(report, select_again)
+    pursuit = Pursuit(
+        surroundings, proof.lacking, deadline, cancelled, adopt_unlabelled=report.rules.adopt_unlabelled
+    )
+    for name in surroundings.searches:
+        for finding in _guarded(SEARCHES[name], pursuit):
+            proof.take(name, finding)
+            pursuit.lacking = proof.lacking
+        pursuit.check()
+        if not pursuit.lacking.curable:
+            break
+    return proof.report
+
+
+def _guarded(search: Callable[[Pursuit], Iterator[Finding]], pursuit: Pursuit) -> Iterator[Finding]:
+    """Yield what *search* yields; where it fails, a finding that says so instead of the rest."""
+    begun = pursuit.surroundings.clock()
+    try:
+        yield from search(pursuit)
+    except (OSError, IndexUnavailable, PeerFailed) as error:
+        yield Finding("this node", detail=f"failed: {error}", seconds=pursuit.surroundings.clock() - begun)
+
+
+class _Proof:
+    """The report as it grows: everything found so far passes the selection together."""
+
+    def __init__(self, report: SelectionReport, select_again: SelectAgain) -> None:
+        self._select_again = select_again
+        self._selected = report
+        self._found: dict[tuple[str, int], FileFacts] = {}
+        self._known: dict[tuple[str, str], KnownInstance] = {}
+        self._ledger = Ledger()
+        self._earlier = report.searches
+
+    @property
+    def report(self) -> SelectionReport:
+        return replace(self._selected, searches=self._earlier + self._ledger.lines)
+
+    @property
+    def lacking(self) -> Lacking:
+        return lacking(self._selected, self._known.values())
+
+    def take(self, search: str, finding: Finding) -> None:
+        """Prove the candidates of *finding*, and write down how many the volume uses."""
+        wanted, before = self.lacking.count, _used(self._selected)
+        fresh = {(str(facts.path), facts.frame): facts for facts in finding.candidates}
+        told = {(known.source, known.sop_instance_uid): known for known in finding.known}
+        news = fresh.keys() - self._found.keys() or told.keys() - self._known.keys()
+        self._found |= fresh
+        self._known |= told
+        if news:
+            self._selected = self._select_again(
+                tuple(self._found.values()), tuple(self._known.values()), self._ledger.lines
+            )
+        found = len((_used(self._selected) - before) & fresh.keys())
+        self._ledger.enter(search, finding, wanted=wanted, found=found)
+
+
+def _used(report: SelectionReport) -> set[tuple[str, int]]:
+    return {(str(facts.path), facts.frame) for facts in report.stack}

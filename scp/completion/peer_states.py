@@ -1,0 +1,173 @@
+"""What the node remembers of its peers between requests: who fails, who is busy, what they lacked.
+
+Lives as long as the node and is shared by all requests (threads). A peer that fails is left alone for a
+growing time; what it answered is remembered for a minute, so that "not there" is asked once; an instance
+is retrieved once, however many requests miss it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from scp.completion.peer_archives import HeldInstance
+from scp.config import Peer
+
+FIRST_REST_S = 5.0
+LONGEST_REST_S = 300.0
+"""How long a peer is left alone after a failure: twice as long after each further one."""
+
+MEMORY_S = 60.0
+"""How long an answer, or that an instance did not come, is remembered."""
+
+MEMORY_SIZE = 1_000
+"""Answers remembered at most; the oldest go first."""
+
+Clock = Callable[[], float]
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """How it goes with one peer. *rests_until* is on the clock of the states; 0 where it never failed."""
+
+    name: str
+    failures: int = 0
+    rests_until: float = 0.0
+    last_failure: str = ""
+    running: int = 0
+
+
+class Memory(Generic[Key, Value]):
+    """A mapping whose entries are gone after a minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._entries: dict[Key, tuple[float, Value]] = {}
+        self._lock = threading.Lock()
+
+    def put(self, key: Key, value: Value) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+            self._entries[key] = (self._clock() + MEMORY_S, value)
+            while len(self._entries) > MEMORY_SIZE:
+                del self._entries[next(iter(self._entries))]
+
+    def get(self, key: Key, default: Value) -> Value:
+        with self._lock:
+            until, value = self._entries.get(key, (0.0, default))
+            return value if self._clock() < until else default
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who retrieves which of the instances that a request misses: *mine* the request, *others* somebody."""
+
+    mine: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+class Flights:
+    """Which instances are being retrieved right now, and who else waits for them."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[Callable[[str], None]]] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, sop_instance_uids: Iterable[str], at_most: int, landed: Callable[[str], None]) -> Claim:
+        """Claim up to *at_most* that nobody retrieves yet: the caller's until it calls :meth:`land`.
+
+        For those that somebody retrieves, *landed* is called with the UID when that ends, in the thread of
+        the one who retrieves.
+        """
+        mine: list[str] = []
+        others: list[str] = []
+        with self._lock:
+            for uid in dict.fromkeys(sop_instance_uids):
+                if uid in self._waiting:
+                    self._waiting[uid].add(landed)
+                    others.append(uid)
+                elif len(mine) < at_most:
+                    self._waiting[uid] = set()
+                    mine.append(uid)
+        return Claim(tuple(mine), tuple(others))
+
+    def land(self, sop_instance_uids: Iterable[str]) -> None:
+        """Say that the retrieval of these has ended, whether or not they came."""
+        with self._lock:
+            waiting = [(uid, told) for uid in sop_instance_uids for told in self._waiting.pop(uid, ())]
+        for uid, landed in waiting:
+            landed(uid)
+
+
+class PeerStates:
+    """The states of all peers, by name."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._states: dict[str, PeerState] = {}
+        self._changed = threading.Condition()
+        self.answers: Memory[tuple[str, str, str], tuple[HeldInstance, ...] | None] = Memory(clock)
+        self.withheld: Memory[tuple[str, str], bool] = Memory(clock)
+        self.flights = Flights()
+
+    def all(self) -> tuple[PeerState, ...]:
+        """Return the state of every peer that was ever asked, by name."""
+        with self._changed:
+            return tuple(self._states[name] for name in sorted(self._states))
+
+    def of(self, peer: Peer) -> PeerState:
+        with self._changed:
+            return self._states.get(peer.name, PeerState(peer.name))
+
+    def rest_s(self, peer: Peer) -> float:
+        """Return for how many seconds *peer* is still left alone; 0 where it may be asked."""
+        return max(0.0, self.of(peer).rests_until - self._clock())
+
+    def failed(self, peer: Peer, sentence: str) -> None:
+        """Leave *peer* alone for a time that doubles with each failure in a row.
+
+        Requests that fail while it rests already were under way: theirs is the same failure.
+        """
+        with self._changed:
+            state = self._states.get(peer.name, PeerState(peer.name))
+            if state.rests_until > self._clock():
+                return
+            rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(state.failures, 16))
+            self._states[peer.name] = replace(
+                state,
+                failures=state.failures + 1,
+                rests_until=self._clock() + rest_s,
+                last_failure=sentence,
+            )
+
+    def succeeded(self, peer: Peer) -> None:
+        """Forget the failures of *peer*."""
+        with self._changed:
+            state = self._states.get(peer.name, PeerState(peer.name))
+            self._states[peer.name] = replace(state, failures=0, rests_until=0.0)
+
+    @contextmanager
+    def turn(self, peer: Peer, within_s: float) -> Iterator[bool]:
+        """Hold one of the ``parallel`` requests that *peer* takes; false where none came free in time."""
+        with self._changed:
+            free = self._changed.wait_for(lambda: self._running(peer) < peer.parallel, within_s)
+            if free:
+                self._count(peer, 1)
+        try:
+            yield free
+        finally:
+            if free:
+                with self._changed:
+                    self._count(peer, -1)
+                    self._changed.notify_all()
+
+    def _running(self, peer: Peer) -> int:
+        return self._states.get(peer.name, PeerState(peer.name)).running
+
+    def _count(self, peer: Peer, change: int) -> None:
+        state = self._states.get(peer.name, PeerState(peer.name))
+        self._states[peer.name] = replace(state, running=state.running + change)

@@ -1,0 +1,377 @@
+"""The search ``peers``: other archives, all at once, under one deadline.
+
+Each peer is asked by an IMAGE level C-FIND which instances of the series it holds; what is here is
+subtracted; what may be the missing is retrieved, in batches, each instance from one peer at a time and by
+one request at a time. What arrives goes through the archive's one door; only then is it looked at, by its
+SOP Instance UID, and the selection decides whether it belongs. So nothing that a peer sends unasked is ever
+seen here, and what is known here under a UID is never replaced.
+
+One thread a peer carries out what the consultation decides; the decisions are all made in the thread of the
+request. Nobody waits for a peer once nothing lacks.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from scp.completion.lacking import BROKEN
+from scp.completion.ledger import Finding
+from scp.completion.peer_archives import Answer, HeldInstance, PeerArchives, bounded, check
+from scp.completion.pursuit import Pursuit
+from scp.completion.surroundings import ArchiveIndex
+from scp.config import Peer
+from scp.errors import Cancelled, PeerFailed
+from scp.model import FileFacts
+
+ENDS_PATIENCE_S = 1.0
+"""How long a peer is waited for where nothing seems to lack, and it could only tell of further ends."""
+
+TICK_S = 0.1
+"""How often a waiting request looks whether it is still wanted, and proves what has arrived."""
+
+log = logging.getLogger(__name__)
+
+
+def search(pursuit: Pursuit) -> Iterator[Finding]:
+    """Yield what each peer said and sent, as it comes, until nothing lacks or time is up."""
+    surroundings = pursuit.surroundings
+    if surroundings.archive is None or surroundings.peer_archives is None or not pursuit.lacking.curable:
+        return
+    consultation = _Consultation(pursuit, surroundings.archive, surroundings.peer_archives)
+    watch = surroundings.arrivals.watch(consultation.arrived) if surroundings.arrivals else None
+    try:
+        yield from consultation.findings()
+    finally:
+        consultation.over.set()
+        if watch is not None:
+            watch()
+
+
+@dataclass(slots=True, eq=False)
+class _Talk:
+    """What one request and one peer have said to each other. *deadline* is on the request's clock."""
+
+    peer: Peer
+    begun: float
+    deadline: float
+    busy: bool = False
+    answer: Answer | None = None
+    batch: tuple[str, ...] = ()
+    arrived: set[str] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)
+    came: set[str] = field(default_factory=set)
+    remarks: list[str] = field(default_factory=list)
+    failed: bool = False
+
+    @property
+    def detail(self) -> str:
+        """Return the story in words; never a value of the patient's."""
+        parts = []
+        if self.answer is not None:
+            parts.append(f"holds {len(self.answer.known)} of the series")
+            if self.answer.unasked:
+                parts.append(f"{self.answer.unasked} answers not asked for dropped")
+            if self.answer.differs:
+                parts.append(f"peer differs: {self.answer.differs}")
+        if self.tried:
+            parts.append(f"retrieved {len(self.came)} of {len(self.tried)}")
+        return "; ".join(parts + self.remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    talk: _Talk
+    held: tuple[HeldInstance, ...]
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    talk: _Talk
+    batch: tuple[str, ...]
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Landed:
+    """Another request's retrieval of an instance that we miss too has ended."""
+
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    sop_instance_uid: str
+
+
+class _Consultation:
+    """One request's talks with all peers."""
+
+    def __init__(self, pursuit: Pursuit, archive: ArchiveIndex, peer_archives: PeerArchives) -> None:
+        self._pursuit = pursuit
+        self._archive = archive
+        self._peer_archives = peer_archives
+        self._retrieves = pursuit.surroundings.retrieve
+        self._states = pursuit.surroundings.peer_states
+        self._clock = pursuit.surroundings.clock
+        self._begun = self._clock()
+        self._lacked = bool(pursuit.lacking)
+        self._talks: list[_Talk] = []
+        self._awaited: set[str] = set()
+        self._events: SimpleQueue[_Answered | _Fetched | _Landed | _Arrived] = SimpleQueue()
+        self.over = threading.Event()
+
+    def findings(self) -> Iterator[Finding]:
+        for peer in self._pursuit.surroundings.peers:
+            yield from self._begin(peer)
+        while self._awaits_something():
+            event = self._next_event()
+            if event is None and self._patience_s() <= 0:
+                break
+            yield from self._take(event)
+            yield from self._retrieve()
+            self._lacked = self._lacked or bool(self._pursuit.lacking)
+        yield from self._unfinished()
+
+    def arrived(self, sop_instance_uid: str) -> None:
+        """Take the word of intake (in intake's thread) that an instance is stored."""
+        self._events.put(_Arrived(sop_instance_uid))
+
+    # what is waited for, and how long
+
+    def _awaits_something(self) -> bool:
+        if self._patience_s() <= 0:
+            return False
+        return any(talk.busy for talk in self._talks) or bool(self._awaited)
+
+    def _patience_s(self) -> float:
+        """Return for how long the peers are still waited for."""
+        if self._pursuit.lacking:
+            return self._pursuit.remaining_s
+        if self._lacked:
+            return 0.0
+        return min(self._pursuit.remaining_s, self._begun + ENDS_PATIENCE_S - self._clock())
+
+    def _next_event(self) -> _Answered | _Fetched | _Landed | _Arrived | None:
+        """Return the next event, ``None`` when a tick has passed without one."""
+        self._pursuit.check()
+        try:
+            return self._events.get(timeout=max(0.0, min(TICK_S, self._patience_s())))
+        except Empty:
+            return None
+
+    # asking
+
+    def _begin(self, peer: Peer) -> Iterator[Finding]:
+        lacking, now = self._pursuit.lacking, self._clock()
+        if rest_s := self._states.rest_s(peer):
+            failure = self._states.of(peer).last_failure
+            yield Finding(peer.name, detail=f"left alone for {rest_s:.0f} s more; it failed: {failure}")
+            return
+        talk = _Talk(peer, now, min(self._pursuit.deadline, now + peer.deadline), busy=True)
+        self._talks.append(talk)
+        key = (peer.name, lacking.study_instance_uid, lacking.series_instance_uid)
+        remembered = self._states.answers.get(key, None)
+        if remembered is not None:
+            talk.remarks.append("as it answered less than a minute ago")
+            self._events.put(_Answered(talk, remembered, ""))
+        else:
+            self._start(talk, lambda: self._find(talk, key), lambda held, why: _Answered(talk, held, why))
+
+    def _find(self, talk: _Talk, key: tuple[str, str, str]) -> tuple[HeldInstance, ...]:
+        """Ask (in the talk's thread). An answer that nobody waits for any more serves the next request."""
+        answers = self._peer_archives.find_instances(
+            talk.peer, *key[1:], within_s=self._left_s(talk), cancelled=self._pursuit.cancelled
+        )
+        held = bounded(answers, talk.peer)
+        self._states.answers.put(key, held)
+        return held
+
+    def _start(
+        self,
+        talk: _Talk,
+        work: Callable[[], tuple[HeldInstance, ...]],
+        event: Callable[[tuple[HeldInstance, ...], str], _Answered | _Fetched],
+    ) -> None:
+        talk.busy = True
+        name = f"completion from {talk.peer.name}"
+        threading.Thread(target=self._carry_out, args=(talk, work, event), name=name, daemon=True).start()
+
+    def _carry_out(
+        self,
+        talk: _Talk,
+        work: Callable[[], tuple[HeldInstance, ...]],
+        event: Callable[[tuple[HeldInstance, ...], str], _Answered | _Fetched],
+    ) -> None:
+        """Run *work* in the talk's thread when the peer has a turn free, and report how it ended."""
+        held: tuple[HeldInstance, ...] = ()
+        failure = ""
+        try:
+            with self._states.turn(talk.peer, self._left_s(talk)) as free:
+                if free:
+                    held = work()
+                    self._states.succeeded(talk.peer)
+                else:
+                    failure = f"{talk.peer.parallel} other requests kept it busy"
+        except Cancelled:
+            failure = "given up"
+        except PeerFailed as error:
+            failure = str(error)
+            self._states.failed(talk.peer, failure)
+        except Exception:
+            log.exception("completion from peer %s", talk.peer.name)
+            failure = "an error of this node, see its log"
+        self._states.flights.land(talk.batch)
+        self._events.put(event(held, failure))
+
+    def _left_s(self, talk: _Talk) -> float:
+        return max(0.0, talk.deadline - self._clock())
+
+    # taking what comes
+
+    def _take(self, event: _Answered | _Fetched | _Landed | _Arrived | None) -> Iterator[Finding]:
+        match event:
+            case _Answered():
+                yield self._answered(event)
+            case _Fetched():
+                yield self._fetched(event)
+            case _Landed(uid):
+                yield from self._landed(uid)
+            case _Arrived(uid):
+                yield from self._noted(uid)
+            case None:
+                for talk in self._talks:
+                    if talk.arrived:
+                        yield self._arrivals(talk)
+
+    def _answered(self, event: _Answered) -> Finding:
+        talk, lacking = event.talk, self._pursuit.lacking
+        talk.busy = False
+        if event.failure:
+            talk.failed = True
+            talk.remarks.append(event.failure)
+            return self._finding(talk)
+        talk.answer = check(event.held, lacking.current, talk.peer)
+        if not self._retrieves and (wanted := len(lacking.choose(talk.answer.known))):
+            talk.remarks.append(f"{wanted} could be retrieved; a dry run retrieves nothing")
+        return self._finding(talk)
+
+    def _fetched(self, event: _Fetched) -> Finding:
+        talk = event.talk
+        talk.busy, talk.batch = False, ()
+        talk.arrived.clear()
+        files = self._whole_files(event.batch)
+        came = {facts.sop_instance_uid for facts in files}
+        talk.came |= came
+        if event.failure:
+            talk.failed = True
+            talk.remarks.append(event.failure)
+        else:
+            for uid in set(event.batch) - came:
+                self._states.withheld.put((talk.peer.name, uid), True)
+        return self._finding(talk, files)
+
+    def _landed(self, sop_instance_uid: str) -> Iterator[Finding]:
+        if sop_instance_uid in self._awaited:
+            self._awaited.discard(sop_instance_uid)
+            files = self._whole_files((sop_instance_uid,))
+            if files:
+                yield Finding("another request", files, detail="retrieved the same instances")
+
+    def _noted(self, sop_instance_uid: str) -> Iterator[Finding]:
+        """Prove a batch as soon as all of it is there: its peer may never come to an end."""
+        for talk in self._talks:
+            if sop_instance_uid in talk.batch:
+                talk.arrived.add(sop_instance_uid)
+                if talk.arrived >= set(talk.batch):
+                    yield self._arrivals(talk)
+
+    def _arrivals(self, talk: _Talk) -> Finding:
+        files = self._whole_files(tuple(talk.arrived))
+        talk.came |= {facts.sop_instance_uid for facts in files}
+        talk.arrived.clear()
+        return self._finding(talk, files)
+
+    def _finding(self, talk: _Talk, candidates: tuple[FileFacts, ...] = ()) -> Finding:
+        known = talk.answer.known if talk.answer and not talk.answer.differs else ()
+        return Finding(talk.peer.name, candidates, known, talk.detail, self._clock() - talk.begun)
+
+    def _unfinished(self) -> Iterator[Finding]:
+        """Say of every peer that is still at it that nobody waited for its end."""
+        for talk in self._talks:
+            if talk.busy:
+                out_of_time = bool(self._pursuit.lacking)
+                talk.remarks.append("out of time" if out_of_time else "not waited for: nothing lacks")
+                yield self._finding(talk)
+
+    # retrieving
+
+    def _retrieve(self) -> Iterator[Finding]:
+        """Give every idle peer its next batch, and yield what turns out to be here already."""
+        if not self._retrieves:
+            return
+        for talk in self._talks:
+            if talk.busy or talk.failed or talk.answer is None or talk.answer.differs:
+                continue
+            batch = self._claim(talk)
+            here = self._here_already(batch)
+            already = {facts.sop_instance_uid for facts in here}
+            talk.tried |= already
+            talk.came |= already
+            self._states.flights.land(already)
+            if fresh := tuple(uid for uid in batch if uid not in already):
+                self._start_fetch(talk, fresh)
+            if here:
+                yield self._finding(talk, here)
+
+    def _claim(self, talk: _Talk) -> tuple[str, ...]:
+        assert talk.answer is not None
+        wanted = [
+            instance.sop_instance_uid
+            for instance in self._pursuit.lacking.choose(talk.answer.known)
+            if instance.sop_instance_uid not in talk.tried
+            and not self._states.withheld.get((talk.peer.name, instance.sop_instance_uid), False)
+        ]
+        claim = self._states.flights.claim(wanted, talk.peer.uids_per_request, self._on_landed)
+        own = {uid for other in self._talks for uid in other.batch}
+        self._awaited |= set(claim.others) - own
+        return claim.mine
+
+    def _here_already(self, batch: tuple[str, ...]) -> tuple[FileFacts, ...]:
+        """Return the files of claimed instances that the archive holds: no retrieval may replace them."""
+        try:
+            return self._whole_files(batch)
+        except BaseException:
+            self._states.flights.land(batch)
+            raise
+
+    def _on_landed(self, sop_instance_uid: str) -> None:
+        self._events.put(_Landed(sop_instance_uid))
+
+    def _start_fetch(self, talk: _Talk, batch: tuple[str, ...]) -> None:
+        talk.batch = batch
+        talk.tried |= set(batch)
+        self._start(talk, lambda: self._fetch(talk, batch), lambda _, why: _Fetched(talk, batch, why))
+
+    def _fetch(self, talk: _Talk, batch: tuple[str, ...]) -> tuple[HeldInstance, ...]:
+        """Retrieve *batch* (in the talk's thread)."""
+        lacking = self._pursuit.lacking
+        self._peer_archives.fetch(
+            talk.peer,
+            lacking.study_instance_uid,
+            lacking.series_instance_uid,
+            batch,
+            within_s=self._left_s(talk),
+            cancelled=lambda: self.over.is_set() or self._pursuit.cancelled(),
+        )
+        return ()
+
+    def _whole_files(self, sop_instance_uids: tuple[str, ...]) -> tuple[FileFacts, ...]:
+        return tuple(
+            facts
+            for uid in sop_instance_uids
+            for facts in self._archive.instance_files(uid)
+            if facts.reason not in BROKEN
+        )
