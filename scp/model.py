@@ -127,6 +127,14 @@ COPIED_KEYWORDS = (
     "ProtocolName",
     "ProcedureCodeSequence",
     "OtherPatientIDsSequence",
+    "PatientSpeciesDescription",
+    "PatientSpeciesCodeSequence",
+    "PatientBreedDescription",
+    "PatientBreedCodeSequence",
+    "BreedRegistrationSequence",
+    "ResponsiblePerson",
+    "ResponsiblePersonRole",
+    "ResponsibleOrganization",
     "PatientAge",
     "PatientSize",
     "PatientWeight",
@@ -159,6 +167,10 @@ COPIED_KEYWORDS = (
     "MRAcquisitionType",
     "EchoTrainLength",
     "RadiopharmaceuticalInformationSequence",
+    "PatientOrientationCodeSequence",
+    "PatientGantryRelationshipCodeSequence",
+    "RandomsCorrectionMethod",
+    "ScatterCorrectionMethod",
 )
 """What a result carries over from its sources."""
 

@@ -1,0 +1,128 @@
+"""From a selection and a plan of planes to the record of a result series, before any pixel is read.
+
+The last pure step of the method: the attributes that all objects share are worked out by tables, encoded
+once, and cut where planes differ; UIDs follow from everything that decides a byte of the result.
+"""
+
+from collections.abc import Mapping
+
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from scp.errors import Refused
+from scp.model import SelectionReport
+from scp.reconstruction.pixels import PixelFormat
+from scp.reconstruction.planes import PlanePlan
+from scp.results.attributes import data_set, series_number
+from scp.results.basis import Basis, ResultOptions
+from scp.results.encode import cut
+from scp.results.identity import digest, source_digests, uid
+from scp.results.provenance import (
+    SourceReference,
+    derivation_description,
+    image_comments,
+    plane_derivation,
+    series_description,
+)
+from scp.results.series import Plane, ResultSeries
+from scp.results.storage import StorageClass, storage_class
+from scp.results.values import character_set, geometry_string, put
+
+TRANSFER_SYNTAXES: Mapping[str, str] = {
+    "none": ExplicitVRLittleEndian,
+    "rle": RLELossless,
+    "jpeg_ls": JPEGLSLossless,
+    "jpeg_2000": JPEG2000Lossless,
+}
+"""``results.compression``: lossless, all of them."""
+
+
+def describe(
+    report: SelectionReport, plan: PlanePlan, pixel_format: PixelFormat, options: ResultOptions
+) -> ResultSeries:
+    """Return what every object of the result holds but its pixels.
+
+    The stack of *report* carries the digests of its pixels (``PixelData.sha256``), else ``ValueError``.
+    Raises ``Refused`` where *report* itself is refused, where the sources name no known anatomical
+    orientation, or texts that no character set holds.
+    """
+    if not report.ok:
+        raise Refused(report.verdict, report.sentence or report.verdict, comment=report.numbers)
+    basis = Basis(report, plan, pixel_format, options)
+    storage = storage_class(basis)
+    identity = _identity(basis, storage)
+    common = _common(basis, storage, identity)
+    return ResultSeries(
+        sop_class_uid=storage.sop_class_uid,
+        transfer_syntax_uid=str(TRANSFER_SYNTAXES[options.compression]),
+        study_instance_uid=str(common["StudyInstanceUID"].value),
+        series_instance_uid=str(common["SeriesInstanceUID"].value),
+        series_number=series_number(basis),
+        series_description=series_description(basis),
+        modality=basis.modality,
+        image_comments=image_comments(basis),
+        rows=plan.rows,
+        columns=plan.columns,
+        pixel_spacing_mm=plan.spacing_mm,
+        pixel_format=storage.stored(basis),
+        planes=_planes(basis, storage, identity),
+        references=tuple(SourceReference.of(facts) for facts in basis.stack),
+        frames_per_object=len(plan.positions) if storage.multiframe else 1,
+        runs=cut(common),
+    )
+
+
+def _identity(basis: Basis, storage: StorageClass) -> str:
+    """Return the digest of all that decides a byte of the result (sources, configuration, words)."""
+    rules, missing = basis.report.rules, basis.report.missing
+    return digest(
+        {
+            "sources": source_digests(basis.stack),
+            "plan": basis.plan,
+            "stored": basis.pixel_format,
+            "options": basis.options,
+            "class": storage.sop_class_uid,
+            "policy": rules.policy,
+            "filled": [
+                (m.instance_number, m.position_mm, m.image_position_patient, m.before) for m in missing
+            ],
+            "words": [series_description(basis), image_comments(basis), derivation_description(basis)],
+        }
+    )
+
+
+def _common(basis: Basis, storage: StorageClass, identity: str) -> Dataset:
+    root = basis.options.uid_root
+    ds = data_set(storage.rows, basis)
+    study = basis.first("StudyInstanceUID") or uid(root, "study", source_digests(basis.stack))
+    for keyword, value in (
+        ("SOPClassUID", storage.sop_class_uid),
+        ("StudyInstanceUID", study),
+        ("SeriesInstanceUID", uid(root, "series", identity)),
+    ):
+        put(ds, keyword, value)
+    terms = character_set(ds, basis.middle.texts("SpecificCharacterSet"))
+    if terms:
+        put(ds, "SpecificCharacterSet", terms)
+    return ds
+
+
+def _planes(basis: Basis, storage: StorageClass, identity: str) -> tuple[Plane, ...]:
+    plan, root = basis.plan, basis.options.uid_root
+    words = derivation_description(basis)
+    whole = uid(root, "instance", identity, 0)
+    planes = []
+    for index, (position, sources, filled) in enumerate(
+        zip(plan.positions, plan.sources, plan.filled, strict=True)
+    ):
+        x, y, z = map(geometry_string, position)
+        planes.append(
+            Plane(
+                sop_instance_uid=whole if storage.multiframe else uid(root, "instance", identity, index),
+                instance_number=index + 1,
+                image_position_patient=(x, y, z),
+                derivation_description=plane_derivation(basis, words, filled),
+                sources=tuple(sources),
+            )
+        )
+    return tuple(planes)

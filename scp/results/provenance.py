@@ -1,0 +1,263 @@
+"""Where a result comes from: words, codes, references to the sources, and the equipment.
+
+Words and codes say what was done (PS3.3 C.7.6.1.1.3, C.12.4.1); references say to which images, plane by
+plane (C.12.4, C.12.2), each with its purpose (CID 7202); the equipment that made the sources is named beside
+ours (C.12.1.1.5). Whatever was filled, adopted or is known to lack says so where people look: Series
+Description, Image Comments, Derivation Description. Nothing that left the pixels alone is mentioned.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code as CodedConcept
+
+from scp.errors import Code
+from scp.model import Direction, FileFacts, Header, Method, Missing, Operation, PlaneRequest, Policy
+from scp.results.basis import Basis
+from scp.results.values import decimal_string, item
+
+PRODUCT = "mpr-scp"
+
+LO_CHARACTERS = 64
+ST_CHARACTERS = 1024
+NUMBERS_NAMED = 24
+"""Missing images named one by one in a text; the rest are counted."""
+
+MULTIPLANAR = codes.DCM.MultiplanarReformatting
+SLAB_CODES = {
+    Method.AVERAGE_IP: codes.DCM.PixelByPixelMean,
+    Method.MAXIMUM_IP: codes.DCM.MaximumIntensityProjection,
+    Method.MINIMUM_IP: codes.DCM.MinimumIntensityProjection,
+}
+"""Image derivation (CID 7203) of a slab."""
+
+SOURCE_PURPOSE = codes.DCM.SourceImageForImageProcessingOperation
+ACQUISITION_EQUIPMENT = codes.DCM.AcquisitionEquipment
+PROCESSING_EQUIPMENT = codes.DCM.ProcessingEquipment
+
+DIRECTION_WORDS = {
+    Direction.CORONAL: "COR",
+    Direction.SAGITTAL: "SAG",
+    Direction.TRANSVERSE: "TRA",
+    Direction.OBLIQUE: "OBL",
+}
+SLAB_WORDS = {Method.AVERAGE_IP: "AVG", Method.MAXIMUM_IP: "MIP", Method.MINIMUM_IP: "MinIP"}
+SLAB_SENTENCES = {
+    Method.AVERAGE_IP: "mean",
+    Method.MAXIMUM_IP: "maximum",
+    Method.MINIMUM_IP: "minimum",
+}
+
+FILLED_WORDS = {Policy.INTERPOLATE: "interpolated", Policy.PAD: "padded", Policy.REFUSE: "missing"}
+PREFIXES = {Policy.INTERPOLATE: "INTERPOLATED", Policy.PAD: "INCOMPLETE", Policy.REFUSE: "INCOMPLETE"}
+"""What became of missing images, by the policy."""
+
+NOTE_SENTENCES = {
+    Code.GANTRY_TILT: "gantry tilt taken into account as shear",
+    Code.VARIABLE_SPACING: "sources of varying distance taken at their true positions",
+    Code.FRAME_OF_REFERENCE_PER_SLICE: "sources share no Frame of Reference, registration is unknown",
+    Code.ADOPTED: "images without Series Instance UID adopted",
+    Code.ENDS_MISSING: "images beyond the ends are known to be missing",
+}
+"""Notes of the selection that pixels or their place depend on; the others stay in the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReference:
+    """One source, as results refer to it; *frame* 0 is a whole single-frame image."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    frame: int = 0
+
+    @classmethod
+    def of(cls, facts: FileFacts) -> "SourceReference":
+        text = facts.header.text
+        return cls(text("SOPClassUID"), text("SOPInstanceUID"), text("SeriesInstanceUID"), facts.frame)
+
+
+def series_description(basis: Basis) -> str:
+    """Return Series Description: what to beware of, what it is, then as much of the source's as LO holds."""
+    request, plan = basis.plan.request, basis.plan
+    words = [*warnings(basis), plane_words(request, plan.interval_mm, plan.thickness_mm)]
+    ours = " ".join(words)[:LO_CHARACTERS]
+    source = basis.middle.text("SeriesDescription").replace("\\", "/").strip()
+    if source.startswith("\uf8ff"):
+        return ours
+    return f"{ours} {source}"[:LO_CHARACTERS].rstrip()
+
+
+def dry_run_description(basis: Basis) -> str:
+    """Return how a dry run says shortly what the result would be: ``COR 3.0 MIP, 118 of 120``."""
+    plan = basis.plan
+    words = plane_words(plan.request, plan.interval_mm, plan.thickness_mm)
+    used = len(basis.stack)
+    return f"{words}, {used} of {used + len(basis.report.missing)}"
+
+
+def plane_words(request: PlaneRequest, interval_mm: float, thickness_mm: float) -> str:
+    """Return direction, interval and operation: ``COR 0.7 MPR``, ``SAG 3.0 MIP``, ``TRA 1.0 AVG 5.0``.
+
+    The thickness of a slab (mm) follows where it is not the interval.
+    """
+    direction = DIRECTION_WORDS[request.direction]
+    if request.operation is Operation.MPR:
+        return f"{direction} {_millimetres(interval_mm)} MPR"
+    words = f"{direction} {_millimetres(interval_mm)} {SLAB_WORDS[request.method]}"
+    return words if thickness_mm == interval_mm else f"{words} {_millimetres(thickness_mm)}"
+
+
+def warnings(basis: Basis) -> list[str]:
+    """Return the words with which Series Description begins where a result is not simply whole."""
+    found = []
+    inside = [m for m in basis.report.missing if 0 < m.before < len(basis.stack)]
+    if inside:
+        found.append(PREFIXES[basis.report.rules.policy])
+    notes = {note.code for note in basis.report.notes}
+    if Code.ENDS_MISSING in notes or len(inside) < len(basis.report.missing):
+        found.append("INCOMPLETE")
+    if Code.ADOPTED in notes:
+        found.append("ADOPTED")
+    return list(dict.fromkeys(found))
+
+
+def image_comments(basis: Basis) -> str:
+    """Return Image Comments: ``used 118 of 120; interpolated 7, 8; ends missing``."""
+    missing = basis.report.missing
+    used = len(basis.stack)
+    parts = [f"used {used} of {used + len(missing)}"]
+    if missing:
+        parts.append(f"{FILLED_WORDS[basis.report.rules.policy]} {named(missing)}")
+    parts += [note.code.replace("-", " ") for note in basis.report.notes if note.code in NOTE_SENTENCES]
+    return "; ".join(dict.fromkeys(parts))
+
+
+def derivation_description(basis: Basis) -> str:
+    """Return the part of Derivation Description that all planes share."""
+    plan, options = basis.plan, basis.options
+    parts = [
+        f"Multiplanar reformatting of {len(basis.stack)} images: {_operation(basis)}, "
+        f"pixels of {_millimetres(plan.spacing_mm)} mm, {options.interpolation} interpolation"
+    ]
+    if basis.first("Units"):
+        parts.append(f"values in {basis.first('Units')}")
+    notes = dict.fromkeys(note.code for note in basis.report.notes)
+    parts += [NOTE_SENTENCES[Code(code)] for code in notes if code in NOTE_SENTENCES]
+    if basis.report.missing:
+        word = FILLED_WORDS[basis.report.rules.policy]
+        parts.append(f"{len(basis.report.missing)} missing images {word}")
+    parts.append(f"{PRODUCT} {options.software_version}, {options.engine}".rstrip(", "))
+    return "; ".join(parts)
+
+
+def plane_derivation(basis: Basis, common: str, filled: Sequence[int]) -> str:
+    """Return Derivation Description (ST) of a plane that touches the missing images *filled*."""
+    if not filled:
+        return common[:ST_CHARACTERS]
+    missing = [basis.report.missing[index] for index in filled]
+    word = FILLED_WORDS[basis.report.rules.policy]
+    return f"This plane touches {word} images: {named(missing)}; {common}"[:ST_CHARACTERS]
+
+
+def named(missing: Sequence[Missing]) -> str:
+    """Return missing images by number, else by position along the normal, at most 24 of them."""
+    names = [_name(m) for m in missing[:NUMBERS_NAMED]]
+    rest = len(missing) - len(names)
+    return ", ".join(names) + (f" and {rest} more" if rest else "")
+
+
+def _name(missing: Missing) -> str:
+    if missing.instance_number is not None:
+        return str(missing.instance_number)
+    return "unnumbered" if missing.position_mm is None else f"at {missing.position_mm:.2f} mm"
+
+
+def _operation(basis: Basis) -> str:
+    plan = basis.plan
+    direction = plan.request.direction.lower()
+    many = f", every {_millimetres(plan.interval_mm)} mm" if len(plan.positions) > 1 else ""
+    if plan.request.operation is Operation.MPR:
+        return f"{direction} thin planes{many}, Slice Thickness is the pixel size"
+    slab = SLAB_SENTENCES[plan.request.method]
+    return f"{direction} {slab} of slabs of {_millimetres(plan.thickness_mm)} mm{many}"
+
+
+def _millimetres(value: float) -> str:
+    """Return a length with one decimal at least, two at most unless it is below that: 3.0, 0.68, 0.004."""
+    text = f"{value:.2f}".rstrip("0") if value >= 0.01 else decimal_string(value)
+    return f"{text}0" if text.endswith(".") else text
+
+
+def derivation_codes(request: PlaneRequest) -> list[Dataset]:
+    """Return the items of Derivation Code Sequence (CID 7203): reformatting, and how a slab was rendered."""
+    concepts = [MULTIPLANAR]
+    if request.operation is Operation.SLAB:
+        concepts.append(SLAB_CODES[request.method])
+    return [coded(concept) for concept in concepts]
+
+
+def coded(concept: CodedConcept) -> Dataset:
+    """Return the item of a code sequence (PS3.3 table 8.8-1)."""
+    return item(
+        CodeValue=concept.value, CodingSchemeDesignator=concept.scheme_designator, CodeMeaning=concept.meaning
+    )
+
+
+def source_images(references: Iterable[SourceReference]) -> list[Dataset]:
+    """Return the items of Source Image Sequence, one an instance, with its frames and purpose (CID 7202)."""
+    found = []
+    for (sop_class, sop_instance), frames in _by_instance(references).items():
+        found.append(
+            item(
+                ReferencedSOPClassUID=sop_class,
+                ReferencedSOPInstanceUID=sop_instance,
+                ReferencedFrameNumber=frames or None,
+                PurposeOfReferenceCodeSequence=[coded(SOURCE_PURPOSE)],
+            )
+        )
+    return found
+
+
+def referenced_instances(references: Iterable[SourceReference]) -> list[Dataset]:
+    """Return the items of Referenced Instance Sequence in a Referenced Series Sequence (PS3.3 C.12.2)."""
+    return [
+        item(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=sop_instance)
+        for sop_class, sop_instance in _by_instance(references)
+    ]
+
+
+def _by_instance(references: Iterable[SourceReference]) -> dict[tuple[str, str], list[int]]:
+    found: dict[tuple[str, str], list[int]] = {}
+    for reference in references:
+        frames = found.setdefault((reference.sop_class_uid, reference.sop_instance_uid), [])
+        if reference.frame:
+            frames.append(reference.frame)
+    return found
+
+
+def contributing_equipment(basis: Basis) -> list[Dataset]:
+    """Return Contributing Equipment: what acquired the sources, as far as they tell, and this node."""
+    ours = item(
+        Manufacturer=PRODUCT,
+        ManufacturerModelName=PRODUCT,
+        SoftwareVersions=basis.options.software_version,
+        PurposeOfReferenceCodeSequence=[coded(PROCESSING_EQUIPMENT)],
+    )
+    source = basis.middle
+    return [_acquisition_equipment(source), ours] if "Manufacturer" in source else [ours]
+
+
+def _acquisition_equipment(source: Header) -> Dataset:
+    """Manufacturer is of type 1 in this sequence: a source that states none names no equipment."""
+    return item(
+        Manufacturer=source.get("Manufacturer"),
+        InstitutionName=source.get("InstitutionName"),
+        StationName=source.get("StationName"),
+        ManufacturerModelName=source.get("ManufacturerModelName"),
+        DeviceSerialNumber=source.get("DeviceSerialNumber"),
+        SoftwareVersions=source.get("SoftwareVersions"),
+        PurposeOfReferenceCodeSequence=[coded(ACQUISITION_EQUIPMENT)],
+    )
