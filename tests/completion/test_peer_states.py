@@ -1,0 +1,127 @@
+"""What the node remembers of its peers between requests."""
+
+import threading
+
+import pytest
+
+from scp.completion.peer_states import MEMORY_S, Flights, Memory, PeerStates
+from tests.completion.world import peer
+
+PACS = peer("PACS", parallel=2)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def states(clock: Clock) -> PeerStates:
+    return PeerStates(clock)
+
+
+def test_a_peer_that_fails_again_and_again_rests_longer_and_longer_up_to_five_minutes(
+    clock: Clock, states: PeerStates
+) -> None:
+    rests = []
+    for _ in range(8):
+        states.failed(PACS, "refused")
+        rests.append(states.rest_s(PACS))
+        clock.now += rests[-1]
+        assert states.rest_s(PACS) == 0
+    assert rests == [5, 10, 20, 40, 80, 160, 300, 300]
+
+
+def test_failures_of_requests_that_ran_side_by_side_count_once(states: PeerStates) -> None:
+    states.failed(PACS, "refused")
+    states.failed(PACS, "refused")
+    assert states.of(PACS).failures == 1
+
+
+def test_one_success_ends_the_rest_and_forgets_the_failures(clock: Clock, states: PeerStates) -> None:
+    states.failed(PACS, "refused")
+    states.succeeded(PACS)
+    assert states.rest_s(PACS) == 0
+    states.failed(PACS, "refused")
+    assert states.rest_s(PACS) == 5
+
+
+def test_the_states_can_be_seen(states: PeerStates) -> None:
+    states.failed(PACS, "the association was refused")
+    states.succeeded(peer("ARCHIVE"))
+    with states.turn(PACS, 0):
+        seen = states.all()
+    assert [(s.name, s.failures, s.rests_until, s.last_failure, s.running) for s in seen] == [
+        ("ARCHIVE", 0, 0.0, "", 0),
+        ("PACS", 1, 1005.0, "the association was refused", 1),
+    ]
+
+
+def test_a_peer_gets_no_more_requests_at_once_than_it_takes(states: PeerStates) -> None:
+    with states.turn(PACS, 0) as first, states.turn(PACS, 0) as second, states.turn(PACS, 0.01) as third:
+        assert (first, second, third) == (True, True, False)
+    with states.turn(PACS, 0) as again:
+        assert again
+
+
+def test_a_waiting_request_gets_the_turn_that_comes_free(states: PeerStates) -> None:
+    got = threading.Event()
+
+    def wait() -> None:
+        with states.turn(PACS, 10) as free:
+            if free:
+                got.set()
+
+    waiting = threading.Thread(target=wait)
+    with states.turn(PACS, 0), states.turn(PACS, 0):
+        waiting.start()
+        assert not got.is_set()
+    assert got.wait(10)
+    waiting.join(10)
+
+
+def test_an_answer_is_remembered_for_a_minute(clock: Clock) -> None:
+    memory: Memory[str, int] = Memory(clock)
+    memory.put("a", 1)
+    clock.now += MEMORY_S - 0.1
+    assert memory.get("a", 0) == 1
+    clock.now += 0.2
+    assert memory.get("a", 0) == 0
+
+
+def test_an_instance_is_retrieved_by_one_request_and_the_others_are_told() -> None:
+    flights, landed = Flights(), []
+
+    mine = flights.claim(["1", "2"], 10, landed.append)
+    theirs = flights.claim(["2", "3"], 10, landed.append)
+
+    assert (mine.mine, mine.others) == (("1", "2"), ())
+    assert (theirs.mine, theirs.others) == (("3",), ("2",))
+    flights.land(mine.mine)
+    assert landed == ["2"]
+    assert flights.claim(["1", "2"], 10, landed.append).mine == ("1", "2")
+
+
+def test_no_more_is_claimed_than_is_retrieved() -> None:
+    flights = Flights()
+    assert flights.claim(["1", "2", "3"], 2, print).mine == ("1", "2")
+    assert flights.claim(["3"], 2, print).mine == ("3",)
+
+
+def test_who_asks_again_and_again_is_told_once() -> None:
+    flights, landed = Flights(), []
+    flights.claim(["1"], 1, print)
+    told = landed.append
+    for _ in range(3):
+        flights.claim(["1"], 1, told)
+    flights.land(["1"])
+    assert landed == ["1"]
