@@ -1,0 +1,288 @@
+"""Which images can be slices of one volume with the current image (step 7, group C).
+
+Rules of two kinds: what an image is by itself (:data:`BY_ITSELF`), and how it differs from the current image
+(:data:`BESIDE_CURRENT`); both are tables, in the order in which they are asked. Sections: Image Plane PS3.3
+C.7.6.2, Image Pixel C.7.6.3, Frame of Reference C.7.4.1, Image Type C.7.6.1.1.2, derivation codes PS3.16
+CID 7203. Rescale, window and Bits Stored may differ per slice and are not looked at.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+
+from pydicom import uid
+from pydicom.sr.codedict import codes
+
+from scp.errors import Code
+from scp.model import FileFacts, Header, Orientation, Vector
+from scp.selection.sorting import FITS, Finding, identity
+from scp.selection.thresholds import (
+    CONTRAST_RELATIVE,
+    ORIENTATION_DEGREES,
+    ORTHONORMAL,
+    PIXEL_SPACING_RELATIVE,
+)
+
+SECONDARY_CAPTURES = frozenset(
+    {
+        uid.SecondaryCaptureImageStorage,
+        uid.MultiFrameSingleBitSecondaryCaptureImageStorage,
+        uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+        uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+        uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
+    }
+)
+
+REFORMATTED = frozenset(
+    {
+        codes.DCM.MultiplanarReformatting.value,
+        codes.DCM.MaximumIntensityProjection.value,
+        codes.DCM.MinimumIntensityProjection.value,
+    }
+)
+"""Derivation codes of images that were themselves computed from a volume."""
+
+NO_SOURCE_TERMS = frozenset({"MAX_IP", "MIN_IP"})
+"""Image Type value 3 of projections. The word MPR is not here: scanners write it on originals."""
+
+SCREEN_TERMS = frozenset(
+    {"SCREEN SAVE", "SCREEN_SAVE", "SCREENSAVE", "CSA REPORT", "DOSE_INFO", "DOSE REPORT", "CT_SOM5 PROT"}
+)
+"""Image Type values, the third and later, of pages that a scanner draws."""
+
+COLOUR = "colour"
+
+PIXEL_FAMILY = {
+    "RGB": COLOUR,
+    "PALETTE COLOR": COLOUR,
+    "YBR_FULL": COLOUR,
+    "YBR_FULL_422": COLOUR,
+    "YBR_PARTIAL_420": COLOUR,
+    "YBR_ICT": COLOUR,
+    "YBR_RCT": COLOUR,
+}
+"""Photometric Interpretations that decoding brings together; each other one stands for itself."""
+
+CONTRAST = (
+    "ImageType",
+    "ConvolutionKernel",
+    "KVP",
+    "FilterType",
+    "EchoTime",
+    "EchoNumbers",
+    "RepetitionTime",
+    "InversionTime",
+    "DiffusionBValue",
+    "TemporalPositionIdentifier",
+    "ContrastBolusAgent",
+    "PatientPosition",
+    "Units",
+    "RescaleType",
+    "ComplexImageComponent",
+)
+"""What makes two images of one place different images, compared where both have a value. Not Acquisition
+Number and Slice Thickness, which vary inside real volumes; Trigger Time only where positions repeat."""
+
+IMAGE_TYPE_VALUES = 4
+"""Values 1 to 4 of Image Type tell contrast; later ones are the vendor's remarks on the processing."""
+
+
+def scanned(facts: FileFacts) -> Finding:
+    """Object to what the scanner found to be no image, or to be beyond our decoders."""
+    return Finding(facts.reason, facts.detail) if facts.reason else FITS
+
+
+def localizer(facts: FileFacts) -> Finding:
+    """Object to a localizer: Image Type value 3 (PS3.3 C.8.2.1.1.1)."""
+    if facts.header.texts("ImageType")[2:3] == ("LOCALIZER",):
+        return Finding(Code.LOCALIZER, "Image Type says LOCALIZER")
+    return FITS
+
+
+def source_image(facts: FileFacts) -> Finding:
+    """Object to captures of screens, dose pages, and images that were reformatted from a volume."""
+    header = facts.header
+    if header.text("SOPClassUID") in SECONDARY_CAPTURES:
+        return Finding(Code.NOT_A_SOURCE_IMAGE, "it is a Secondary Capture")
+    terms = header.texts("ImageType")[2:]
+    if drawn := (NO_SOURCE_TERMS & set(terms[:1])) | (SCREEN_TERMS & set(terms)):
+        return Finding(Code.NOT_A_SOURCE_IMAGE, f"Image Type says {min(drawn)}")
+    derivation = header.text("DerivationCodeSequence")
+    for code in sorted(REFORMATTED):
+        if f'"{code}"' in derivation:
+            return Finding(Code.NOT_A_SOURCE_IMAGE, f"Derivation Code {code} (DCM)")
+    return FITS
+
+
+def geometry(facts: FileFacts) -> Finding:
+    """Object where position, orientation or pixel size cannot place the image in space."""
+    header = facts.header
+    if "MOSAIC" in header.texts("ImageType"):
+        return Finding(Code.NO_GEOMETRY, "a mosaic of slices under one Image Position (Patient)")
+    if facts.frame == 0 and (header.integer("NumberOfFrames") or 1) > 1:
+        return Finding(Code.NO_GEOMETRY, "several frames without a geometry for each")
+    for keyword, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
+        values = header.numbers(keyword)
+        if len(values) != count or not all(map(math.isfinite, values)):
+            return Finding(Code.NO_GEOMETRY, f"{keyword} lacks, or is not {count} finite numbers")
+    if min(header.numbers("PixelSpacing")) <= 0:
+        return Finding(Code.NO_GEOMETRY, "PixelSpacing is not positive")
+    return _orthonormal(orientation(header))
+
+
+def _orthonormal(cosines: Orientation) -> Finding:
+    row, column = cosines[:3], cosines[3:]
+    worst = max(abs(math.hypot(*row) - 1), abs(math.hypot(*column) - 1), abs(_dot(row, column)))
+    if worst > ORTHONORMAL:
+        return Finding(Code.NO_GEOMETRY, f"ImageOrientationPatient is off orthonormal by {worst:.4f}")
+    return FITS
+
+
+def matrix_size(facts: FileFacts) -> Finding:
+    """Object where Rows or Columns lack: there is no image without them."""
+    if not (facts.header.integer("Rows") and facts.header.integer("Columns")):
+        return Finding(Code.NOT_AN_IMAGE, "it has no Rows and Columns")
+    return FITS
+
+
+BY_ITSELF = (scanned, matrix_size, localizer, source_image, geometry)
+
+
+def rejection(rejected: Collection[str]) -> Callable[[FileFacts], Finding]:
+    """Return the rule that leaves out what a stored rejection note refers to (PS3.16 CID 7011)."""
+
+    def rule(facts: FileFacts) -> Finding:
+        if facts.sop_instance_uid in rejected:
+            return Finding(Code.REJECTED, "a stored rejection note refers to it")
+        return FITS
+
+    return rule
+
+
+def other_orientation(current: Header, other: Header) -> Finding:
+    """Object where row or column direction leaves the current image's by more than the tolerance."""
+    ours, theirs = orientation(current), orientation(other)
+    if ours == theirs:
+        return FITS
+    angle = max(_degrees(ours[:3], theirs[:3]), _degrees(ours[3:], theirs[3:]))
+    if angle > ORIENTATION_DEGREES:
+        return Finding(Code.OTHER_ORIENTATION, f"turned by {angle:.2f} degree")
+    return FITS
+
+
+def other_matrix(current: Header, other: Header) -> Finding:
+    """Object where Rows or Columns differ."""
+    ours, theirs = _matrix(current), _matrix(other)
+    return FITS if ours == theirs else Finding(Code.OTHER_MATRIX, f"{theirs} is not {ours}")
+
+
+def other_pixel_spacing(current: Header, other: Header) -> Finding:
+    """Object where Pixel Spacing differs."""
+    ours, theirs = current.numbers("PixelSpacing"), other.numbers("PixelSpacing")
+    if all(abs(a - b) <= PIXEL_SPACING_RELATIVE * a for a, b in zip(ours, theirs, strict=True)):
+        return FITS
+    return Finding(Code.OTHER_PIXEL_SPACING, f"{theirs} mm is not {ours} mm")
+
+
+def other_pixel_format(current: Header, other: Header) -> Finding:
+    """Object where decoding cannot bring the pixels into one format."""
+    ours, theirs = pixel_family(current), pixel_family(other)
+    return FITS if ours == theirs else Finding(Code.OTHER_PIXEL_FORMAT, f"{theirs} is not {ours}")
+
+
+BESIDE_CURRENT = (other_orientation, other_matrix, other_pixel_spacing, other_pixel_format)
+
+
+def beside(current: FileFacts) -> Callable[[FileFacts], Finding]:
+    """Return the rule that compares geometry and pixels with the current image's."""
+
+    def rule(facts: FileFacts) -> Finding:
+        return next((f for check in BESIDE_CURRENT if (f := check(current.header, facts.header))), FITS)
+
+    return rule
+
+
+def frame_of_reference(
+    current: FileFacts, images: Sequence[FileFacts]
+) -> tuple[Callable[[FileFacts], Finding], str]:
+    """Return the rule for Frame of Reference UIDs among *images*, and what is odd about them (or ``""``).
+
+    Usually it leaves out every other frame of reference than the current image's. Where the current image
+    shares its own with nobody, a scanner may have given each slice its own: these stay then, and only
+    those that share one are left out. No image having one at all is as odd, and leaves out nothing.
+    """
+    ours = current.header.text("FrameOfReferenceUID")
+    uids = {identity(image): image.header.text("FrameOfReferenceUID") for image in images}
+    users = Counter(uids.values())
+    lonely = bool(ours) and users[ours] == 1 and any(n == 1 for u, n in users.items() if u and u != ours)
+
+    def rule(facts: FileFacts) -> Finding:
+        theirs = facts.header.text("FrameOfReferenceUID")
+        if theirs == ours or (lonely and theirs and users[theirs] == 1):
+            return FITS
+        return Finding(Code.OTHER_FRAME_OF_REFERENCE, f"Frame of Reference UID {theirs or 'is missing'}")
+
+    if lonely:
+        return rule, "each slice has a Frame of Reference UID of its own"
+    return rule, "" if ours else "no slice has a Frame of Reference UID"
+
+
+def other_contrast(current: Header, other: Header, keywords: Sequence[str] = CONTRAST) -> Finding:
+    """Object where an attribute that tells contrast has another value, and both images have one."""
+    for keyword in keywords:
+        ours, theirs = current.get(keyword), other.get(keyword)
+        if ours is None or theirs is None or ours == theirs:
+            continue
+        if not same_contrast(keyword, current, other):
+            shown = f"{keyword} {other.text(keyword)} is not {current.text(keyword)}"
+            return Finding(Code.OTHER_STACK, shown)
+    return FITS
+
+
+def contrast(current: FileFacts) -> Callable[[FileFacts], Finding]:
+    """Return the rule that leaves out images of another contrast than the current one's."""
+    return lambda facts: other_contrast(current.header, facts.header)
+
+
+def same_contrast(keyword: str, one: Header, other: Header) -> bool:
+    """Tell whether the values that both headers have of *keyword* agree, numbers within the tolerance."""
+    ours, theirs = one.numbers(keyword), other.numbers(keyword)
+    if ours and len(ours) == len(theirs):
+        return all(math.isclose(a, b, rel_tol=CONTRAST_RELATIVE) for a, b in zip(ours, theirs, strict=True))
+    if keyword == "ImageType":
+        pairs = zip(
+            one.texts(keyword)[:IMAGE_TYPE_VALUES], other.texts(keyword)[:IMAGE_TYPE_VALUES], strict=False
+        )
+        return all(a == b for a, b in pairs if a and b)
+    return one.text(keyword).strip() == other.text(keyword).strip()
+
+
+def orientation(header: Header) -> Orientation:
+    """Return the cosines of Image Orientation (Patient); the caller knows that there are six."""
+    a, b, c, d, e, f = header.numbers("ImageOrientationPatient")
+    return a, b, c, d, e, f
+
+
+def pixel_family(header: Header) -> str:
+    """Return what the pixels are after decoding: ``colour``, or the Photometric Interpretation."""
+    photometric = header.text("PhotometricInterpretation")
+    samples = header.integer("SamplesPerPixel") or 1
+    return PIXEL_FAMILY.get(photometric, f"{photometric or 'unknown'} x {samples}")
+
+
+def _matrix(header: Header) -> str:
+    return f"{header.integer('Rows')} x {header.integer('Columns')}"
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _degrees(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the angle between two directions, exact for small ones too."""
+    return math.degrees(math.atan2(math.hypot(*cross(a, b)), _dot(a, b)))
+
+
+def cross(a: Sequence[float], b: Sequence[float]) -> Vector:
+    """Return the cross product: of row and column cosines, the normal of the image."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]

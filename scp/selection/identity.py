@@ -1,0 +1,163 @@
+"""Whose image it is: patient, study, series, auxiliary identifiers (steps 3 to 6).
+
+Person names are compared by component groups (PS3.5 6.2.1), as they mean the same however they were
+typed: letter case, trailing carets, padding and character set do not count. Bytes that do not decode
+never equal anything but the same bytes. Details name attributes and never hold a patient's data.
+"""
+
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import zip_longest
+
+from scp.errors import Code, Refused, differs_code
+from scp.model import UNDECODABLE, Header, SelectionRules, Value
+from scp.selection.sorting import FITS, Finding
+from scp.selection.thresholds import ORTHONORMAL, SAME_POSITION_MM
+
+ALPHABETIC_COMPONENTS = 5
+
+AGREES_WHERE_BOTH = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+"""Two people may bear one name: these part them, where both images have a value."""
+
+STATED_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "SeriesNumber",
+    "Modality",
+    "BodyPartExamined",
+)
+"""What a requestor may have said of the current image."""
+
+STATED_GEOMETRY = {"ImageOrientationPatient": ORTHONORMAL, "ImagePositionPatient": SAME_POSITION_MM}
+
+
+@lru_cache(maxsize=4096)
+def _component(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded).rstrip()
+
+
+@lru_cache(maxsize=4096)
+def _groups(name: str) -> tuple[tuple[str, ...], ...]:
+    """Return alphabetic, ideographic and phonetic group, each without empty components at its end."""
+    groups = []
+    for group in [*name.split("="), "", ""][:3]:
+        components = [_component(part) for part in group.split("^")[:ALPHABETIC_COMPONENTS]]
+        while components and not components[-1]:
+            components.pop()
+        groups.append(tuple(components))
+    return tuple(groups)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Tell whether two values of Patient's Name name the same person."""
+    if one == other:
+        return True
+    if one.startswith(UNDECODABLE) or other.startswith(UNDECODABLE):
+        return False
+    (alphabetic, *further), (other_alphabetic, *other_further) = _groups(one), _groups(other)
+    if bool(alphabetic or any(further)) != bool(other_alphabetic or any(other_further)):
+        return False
+    pairs = zip(further, other_further, strict=True)
+    return alphabetic == other_alphabetic and all(a == b for a, b in pairs if a and b)
+
+
+def same_value(one: Value, other: Value) -> bool:
+    """Tell whether two values are equal but for the padding of texts."""
+    ones = one if isinstance(one, tuple) else (one,)
+    others = other if isinstance(other, tuple) else (other,)
+    return all(
+        a.strip() == b.strip() if isinstance(a, str) and isinstance(b, str) else a == b
+        for a, b in zip_longest(ones, others)
+    )
+
+
+def patient(current: Header, other: Header) -> Finding:
+    """Object where the name differs, or an identifier that both have."""
+    if not same_name(current.text("PatientName"), other.text("PatientName")):
+        return Finding(Code.OTHER_PATIENT, "Patient's Name differs")
+    for keyword in AGREES_WHERE_BOTH:
+        one, two = current.get(keyword), other.get(keyword)
+        if one is not None and two is not None and not same_value(one, two):
+            return Finding(Code.OTHER_PATIENT_ID, f"{keyword} differs")
+    return FITS
+
+
+def study(current: Header, other: Header) -> Finding:
+    """Object where Study Instance UID differs."""
+    if current.text("StudyInstanceUID") != other.text("StudyInstanceUID"):
+        return Finding(Code.OTHER_STUDY, f"Study Instance UID {other.text('StudyInstanceUID') or 'is empty'}")
+    return FITS
+
+
+def series(current: Header, other: Header) -> Finding:
+    """Object where Series Instance UID differs or lacks."""
+    uid = other.text("SeriesInstanceUID")
+    if not uid:
+        return Finding(Code.SERIES_UID_MISSING, "Series Instance UID is missing or empty")
+    if uid != current.text("SeriesInstanceUID"):
+        return Finding(Code.OTHER_SERIES, f"Series Instance UID {uid}")
+    return FITS
+
+
+def auxiliary(current: Header, other: Header, rules: SelectionRules) -> Finding:
+    """Object where an auxiliary identifier differs; where one side lacks it, if the rules say so."""
+    for keyword in rules.auxiliary:
+        one, two = current.get(keyword), other.get(keyword)
+        if one is not None and two is not None and not same_value(one, two):
+            return Finding(differs_code(keyword), f"{keyword} {two} is not {one}")
+    if rules.auxiliary_missing == "exclude":
+        for keyword in one_sided(current, other, rules):
+            return Finding(Code.AUXILIARY_MISSING, f"only one of this and the current image has {keyword}")
+    return FITS
+
+
+def one_sided(current: Header, other: Header, rules: SelectionRules) -> tuple[str, ...]:
+    """Return the auxiliary identifiers that only one of two images has."""
+    return tuple(keyword for keyword in rules.auxiliary if (keyword in current) != (keyword in other))
+
+
+IDENTITY: tuple[Callable[[Header, Header], Finding], ...] = (patient, study, series)
+
+
+def belongs(current: Header, other: Header, rules: SelectionRules) -> Finding:
+    """Return the first objection of steps 3 to 6, or none."""
+    for check in IDENTITY:
+        if finding := check(current, other):
+            return finding
+    return auxiliary(current, other, rules)
+
+
+def agree_with_request(current: Header, stated: Header) -> None:
+    """Raise ``Refused(header-disagrees)`` where the request says other things of the current image.
+
+    What is empty or holds a wild card says nothing (PS3.4 C.2.2.2.4).
+    """
+    for keyword in STATED_KEYWORDS:
+        said = stated.text(keyword)
+        if not said or "*" in said or "?" in said:
+            continue
+        held = current.text(keyword)
+        same = same_name(said, held) if keyword == "PatientName" else said.strip() == held.strip()
+        if not same:
+            raise _disagrees(keyword)
+    for keyword, tolerance in STATED_GEOMETRY.items():
+        said_mm, held_mm = stated.numbers(keyword), current.numbers(keyword)
+        if said_mm and not _near(said_mm, held_mm, tolerance):
+            raise _disagrees(keyword)
+
+
+def _near(one: tuple[float, ...], other: tuple[float, ...], tolerance: float) -> bool:
+    return len(one) == len(other) and all(abs(a - b) <= tolerance for a, b in zip(one, other, strict=True))
+
+
+def _disagrees(keyword: str) -> Refused:
+    return Refused(
+        Code.HEADER_DISAGREES,
+        f"{keyword} of the request is not that of the stored current image: ask with the stored header.",
+        comment=keyword,
+    )

@@ -1,0 +1,154 @@
+"""Views of a selection report, and nothing else: counts, JSON, comments of DICOM, the refusal.
+
+Every view is derived from the report alone and decides nothing. What goes into results (Derivation
+Description (0008,2111), the words before Series Description) tells only what their pixels depend on, so
+that the same sources give the same bytes. No view holds patient data.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from scp.errors import Code, Refused
+from scp.model import FileFacts, Missing, Policy, SelectionReport
+from scp.selection.stack import positions_along_mm
+
+DECIMALS = 4
+"""Of a position in JSON: a ten thousandth of a millimetre."""
+
+SERIES_NOTES = (Code.ADOPTED, Code.ENDS_MISSING, Code.VARIABLE_SPACING, Code.GANTRY_TILT)
+"""Notes that the pixels of the results depend on, in the order in which they are told."""
+
+
+def counts(report: SelectionReport) -> dict[str, int]:
+    """Return how many files ended with each reason, the most frequent first."""
+    tally = Counter(str(row.reason) for row in report.rows)
+    return dict(sorted(tally.items(), key=lambda item: (-item[1], item[0])))
+
+
+def as_json(report: SelectionReport, relative_to: Path) -> dict[str, Any]:
+    """Return the report as ``explain --json`` prints it; paths are relative where they can be."""
+    return {
+        "verdict": str(report.verdict),
+        "sentence": report.sentence,
+        "used": len(report.stack),
+        "counts": counts(report),
+        "files": [
+            {
+                "path": _relative(row.path, relative_to),
+                "frame": row.frame,
+                "reason": str(row.reason),
+                "detail": row.detail,
+                "sop_instance_uid": row.sop_instance_uid,
+                "instance_number": row.instance_number,
+                "position_mm": _rounded(row.position_mm),
+            }
+            for row in report.rows
+        ],
+        "missing": [
+            {"instance_number": missing.instance_number, "position_mm": _rounded(missing.position_mm)}
+            for missing in report.missing
+        ],
+        "notes": [{"code": str(note.code), "detail": note.detail} for note in report.notes],
+        "searches": [
+            {
+                "name": search.name,
+                "asked": search.asked,
+                "wanted": search.wanted,
+                "found": search.found,
+                "detail": search.detail,
+                "seconds": round(search.seconds, 3),
+            }
+            for search in report.searches
+        ],
+    }
+
+
+def image_comments(report: SelectionReport) -> str:
+    """Return Image Comments (0020,4000) of a dry run: verdict, used, excluded, missing, found."""
+    used = len(report.stack)
+    excluded = [f"{reason} {count}" for reason, count in counts(report).items() if reason != Code.USED]
+    found = Counter[str]()
+    for search in report.searches:
+        found[search.name] += search.found
+    parts = [
+        f"{report.verdict}: {report.numbers}" if report.numbers else str(report.verdict),
+        f"used {used} of {used + len(report.missing)}",
+        f"excluded {', '.join(excluded)}" if excluded else "",
+        f"missing {_named(report.missing)}" if report.missing else "",
+        f"found {', '.join(f'{n} {c}' for n, c in found.items() if c)}" if any(found.values()) else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def refusal(report: SelectionReport) -> Refused:
+    """Return the refusal of a report whose verdict is not ``ok``, ready to be raised."""
+    return Refused(report.verdict, report.sentence, comment=report.numbers)
+
+
+def holes(report: SelectionReport) -> tuple[Missing, ...]:
+    """Return the missing images that have slices on both sides: what a policy fills."""
+    return tuple(missing for missing in report.missing if 0 < missing.before < len(report.stack))
+
+
+def ends(report: SelectionReport) -> tuple[Missing, ...]:
+    """Return the missing images beyond the first and the last slice."""
+    return report.missing[len(holes(report)) :]
+
+
+def markers(report: SelectionReport) -> tuple[str, ...]:
+    """Return the words with which the Series Description of the results begins."""
+    codes = {note.code for note in report.notes}
+    filled = bool(holes(report))
+    words = {
+        "INTERPOLATED": filled and report.rules.policy is Policy.INTERPOLATE,
+        "INCOMPLETE": (filled and report.rules.policy is Policy.PAD) or Code.ENDS_MISSING in codes,
+        "ADOPTED": Code.ADOPTED in codes,
+    }
+    return tuple(word for word, applies in words.items() if applies)
+
+
+def derivation_text(report: SelectionReport) -> str:
+    """Return what Derivation Description (0008,2111) says of the sources: used, filled, missing, shape."""
+    done = "interpolated" if report.rules.policy is Policy.INTERPOLATE else "left empty"
+    filled, lacking = holes(report), ends(report)
+    parts = [
+        f"{len(report.stack)} source images",
+        f"{done} {_named(filled)}" if filled else "",
+        f"missing at the ends {_named(lacking)}" if lacking else "",
+        *(_told(note.code, note.detail) for note in report.notes if note.code in SERIES_NOTES[2:]),
+        "adopted without Series Instance UID" if Code.ADOPTED in {n.code for n in report.notes} else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def position_mm(image: FileFacts, current: FileFacts) -> float:
+    """Return where an image lies along the normal of the current one, mm from the origin."""
+    return float(positions_along_mm([image], current)[0])
+
+
+def _told(code: str, detail: str) -> str:
+    return f"{code.replace('-', ' ')} ({detail})" if detail else code.replace("-", " ")
+
+
+def _named(missing: tuple[Missing, ...]) -> str:
+    """Name missing images by number, else by position, else by how many they are."""
+    names, nameless = [], 0
+    for one in missing:
+        if one.instance_number is not None:
+            names.append(str(one.instance_number))
+        elif one.position_mm is not None:
+            names.append(f"at {one.position_mm:.1f} mm")
+        else:
+            nameless += 1
+    if nameless:
+        names.append(f"{nameless} unnamed")
+    return ", ".join(names)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _rounded(position: float | None) -> float | None:
+    return None if position is None else round(position, DECIMALS)
