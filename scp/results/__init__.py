@@ -8,7 +8,7 @@
 * ``provenance``        words, codes and references that say where a result comes from
 * ``orientation``       the letters of Patient Orientation
 * ``secondary_capture``, ``source_class``, ``multiframe``, ``storage``  the forms a result can take
-* ``identity``          UIDs that depend on nothing but what decides the bytes
+* ``identity``, ``pixel_digests``  UIDs that depend on nothing but what decides the bytes
 * ``values``            how values are written
 * ``series``, ``describe``, ``encode``  the record, how it is made, how it becomes files
 """
@@ -16,6 +16,7 @@
 from scp.results.basis import ResultOptions
 from scp.results.describe import describe
 from scp.results.encode import Encoder
-from scp.results.series import Plane, ResultSeries
+from scp.results.pixel_digests import with_pixel_digests
+from scp.results.series import ResultObject, ResultSeries
 
-__all__ = ["Encoder", "Plane", "ResultOptions", "ResultSeries", "describe"]
+__all__ = ["Encoder", "ResultObject", "ResultOptions", "ResultSeries", "describe", "with_pixel_digests"]

@@ -230,8 +230,8 @@ def amended(rows: Iterable[Row], *, by: Iterable[Row] = (), without: Iterable[st
     return tuple(by_keyword.values())
 
 
-def data_set(rows: Iterable[Row], basis: Basis) -> Dataset:
-    """Return the data set that *rows* make of *basis*."""
+def data_set(rows: Iterable[Row], basis: Basis, *, signed: bool) -> Dataset:
+    """Return the data set that *rows* make of *basis*; stored values are *signed* or not."""
     ds = Dataset()
     for row in rows:
         value = row.value(basis)
@@ -239,5 +239,5 @@ def data_set(rows: Iterable[Row], basis: Basis) -> Dataset:
             if row.presence is Presence.IF_KNOWN:
                 continue
             value = [] if is_sequence(row.keyword) else ""
-        put(ds, row.keyword, value, signed=basis.pixel_format.signed)
+        put(ds, row.keyword, value, signed=signed)
     return ds

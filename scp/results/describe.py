@@ -4,7 +4,7 @@ The last pure step of the method: the attributes that all objects share are work
 once, and cut where planes differ; UIDs follow from everything that decides a byte of the result.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
@@ -17,14 +17,15 @@ from scp.results.attributes import data_set, series_number
 from scp.results.basis import Basis, ResultOptions
 from scp.results.encode import cut
 from scp.results.identity import digest, source_digests, uid
+from scp.results.multiframe import add_dimensions, value_offset
 from scp.results.provenance import (
     SourceReference,
     derivation_description,
+    dry_run_description,
     image_comments,
-    plane_derivation,
     series_description,
 )
-from scp.results.series import Plane, ResultSeries
+from scp.results.series import ResultObject, ResultSeries
 from scp.results.storage import StorageClass, storage_class
 from scp.results.values import character_set, geometry_string, put
 
@@ -59,13 +60,15 @@ def describe(
         series_instance_uid=str(common["SeriesInstanceUID"].value),
         series_number=series_number(basis),
         series_description=series_description(basis),
+        short_description=dry_run_description(basis),
         modality=basis.modality,
         image_comments=image_comments(basis),
         rows=plan.rows,
         columns=plan.columns,
         pixel_spacing_mm=plan.spacing_mm,
-        pixel_format=storage.stored(basis),
-        planes=_planes(basis, storage, identity),
+        pixel_format=pixel_format,
+        value_offset=value_offset(basis) if storage.unsigned else 0,
+        objects=_objects(basis, storage, identity),
         references=tuple(SourceReference.of(facts) for facts in basis.stack),
         frames_per_object=len(plan.positions) if storage.multiframe else 1,
         runs=cut(common),
@@ -86,14 +89,16 @@ def _identity(basis: Basis, storage: StorageClass) -> str:
             "filled": [
                 (m.instance_number, m.position_mm, m.image_position_patient, m.before) for m in missing
             ],
-            "words": [series_description(basis), image_comments(basis), derivation_description(basis)],
+            "words": [series_description(basis), image_comments(basis), derivation_description(basis, ())],
         }
     )
 
 
 def _common(basis: Basis, storage: StorageClass, identity: str) -> Dataset:
     root = basis.options.uid_root
-    ds = data_set(storage.rows, basis)
+    ds = data_set(storage.rows, basis, signed=basis.pixel_format.signed and not storage.unsigned)
+    if storage.multiframe:
+        add_dimensions(ds, uid(root, "dimension", identity))
     study = basis.first("StudyInstanceUID") or uid(root, "study", source_digests(basis.stack))
     for keyword, value in (
         ("SOPClassUID", storage.sop_class_uid),
@@ -107,22 +112,33 @@ def _common(basis: Basis, storage: StorageClass, identity: str) -> Dataset:
     return ds
 
 
-def _planes(basis: Basis, storage: StorageClass, identity: str) -> tuple[Plane, ...]:
-    plan, root = basis.plan, basis.options.uid_root
-    words = derivation_description(basis)
-    whole = uid(root, "instance", identity, 0)
-    planes = []
-    for index, (position, sources, filled) in enumerate(
-        zip(plan.positions, plan.sources, plan.filled, strict=True)
-    ):
-        x, y, z = map(geometry_string, position)
-        planes.append(
-            Plane(
-                sop_instance_uid=whole if storage.multiframe else uid(root, "instance", identity, index),
-                instance_number=index + 1,
-                image_position_patient=(x, y, z),
-                derivation_description=plane_derivation(basis, words, filled),
-                sources=tuple(sources),
-            )
-        )
-    return tuple(planes)
+def _objects(basis: Basis, storage: StorageClass, identity: str) -> tuple[ResultObject, ...]:
+    plan = basis.plan
+    if storage.multiframe:
+        return (_object(basis, identity, 0, (), _union(plan.sources), _union(plan.filled)),)
+    planes = zip(plan.positions, plan.sources, plan.filled, strict=True)
+    return tuple(
+        _object(basis, identity, index, tuple(map(geometry_string, position)), sources, filled)
+        for index, (position, sources, filled) in enumerate(planes)
+    )
+
+
+def _object(
+    basis: Basis,
+    identity: str,
+    index: int,
+    position: tuple[str, ...],
+    sources: Sequence[int],
+    filled: Sequence[int],
+) -> ResultObject:
+    return ResultObject(
+        sop_instance_uid=uid(basis.options.uid_root, "instance", identity, index),
+        instance_number=index + 1,
+        image_position_patient=position,
+        derivation_description=derivation_description(basis, filled),
+        sources=tuple(sources),
+    )
+
+
+def _union(indices: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    return tuple(sorted(set().union(*indices)))

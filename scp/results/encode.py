@@ -5,7 +5,7 @@ they are cut where varying elements stand, and bytes are joined plane by plane. 
 what pydicom would save. Values are 16-bit little endian, or 8-bit colour by pixel; compression is lossless.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from struct import pack
 
@@ -16,11 +16,11 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.pixels.encoders.base import get_encoder
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from scp.part10 import file_head
 from scp.results.provenance import SourceReference, referenced_instances, source_images
-from scp.results.series import Plane, ResultSeries
+from scp.results.series import ResultObject, ResultSeries
 
 SOP_INSTANCE_UID = 0x00080018
 REFERENCED_SERIES_SEQUENCE = 0x00081115
@@ -72,64 +72,72 @@ def cut(common: Dataset) -> tuple[bytes, ...]:
 
 
 class Encoder:
-    """Makes the files of one result series.
-
-    Where planes are frames of one object (``series.frames_per_object`` > 1), what :meth:`encode` returns for
-    each plane in turn are the successive pieces of that one file.
-    """
+    """Makes the files of one result series."""
 
     def __init__(self, series: ResultSeries) -> None:
         self.series = series
         self._source_items = [_items(source_images([reference])) for reference in series.references]
         self._instance_items = [_items(referenced_instances([reference])) for reference in series.references]
 
+    def objects(self, planes: Iterable[NDArray[np.generic]]) -> Iterator[bytes]:
+        """Yield the Part 10 files that the *planes* of the series make, in order: one each, or one in all."""
+        if self.series.frames_per_object == 1:
+            for index, pixels in enumerate(planes):
+                yield self.encode(index, pixels)
+        else:
+            yield b"".join(self.encode(index, pixels) for index, pixels in enumerate(planes))
+
     def encode(self, index: int, pixels: NDArray[np.generic]) -> bytes:
         """Return the Part 10 file of plane *index* (from 0).
 
+        Where planes are frames of one object (``series.frames_per_object`` > 1), it is the next piece of that
+        file: the pieces of all planes, in order, make it whole.
         *pixels* are stored values of shape (rows, columns), for colour (rows, columns, 3), of the type that
         the pixel format says (int16, uint16, uint8); anything else raises ``ValueError``.
         """
-        values = self._checked(pixels)
-        return self.header_bytes(index) + self._pixel_data(values)
+        frame = self._frame(self._checked(pixels))
+        last = self.series.frames_per_object - 1
+        start = self._start() if index == 0 or last == 0 else b""
+        head = self.header_bytes(index if last == 0 else 0) if start else b""
+        return b"".join((head, start, frame, self._end() if index == last or last == 0 else b""))
 
     def header_bytes(self, index: int) -> bytes:
-        """Return the file of plane *index* up to Pixel Data."""
-        series, plane = self.series, self.series.planes[index]
-        head = file_head(series.sop_class_uid, plane.sop_instance_uid, series.transfer_syntax_uid)
-        own = self._varying(plane)
-        parts = [head, series.runs[0]]
-        for value, run in zip(own, series.runs[1:], strict=True):
-            parts += [value, run]
+        """Return the file of object *index* up to Pixel Data."""
+        series, own = self.series, self.series.objects[index]
+        parts = [file_head(series.sop_class_uid, own.sop_instance_uid, series.transfer_syntax_uid)]
+        parts.append(series.runs[0])
+        for varying, run in zip(self._varying(own), series.runs[1:], strict=True):
+            parts += [varying, run]
         return b"".join(parts)
 
     def header(self, index: int) -> Dataset:
-        """Return the data set of plane *index* without Pixel Data, as a reader would see it."""
+        """Return the data set of object *index* without Pixel Data, as a reader would see it."""
         return dcmread(BytesIO(self.header_bytes(index)))
 
-    def _varying(self, plane: Plane) -> tuple[bytes, ...]:
-        """Return the elements of ``VARYING``, in that order, empty bytes for one that the class has not."""
-        number = str(plane.instance_number)
+    def _varying(self, own: ResultObject) -> tuple[bytes, ...]:
+        """Return the elements of ``VARYING``, in that order, no bytes for one that the object has not."""
+        position = "\\".join(own.image_position_patient)
         return (
-            _element(SOP_INSTANCE_UID, "UI", plane.sop_instance_uid),
-            self._referenced_series(plane),
-            _element(DERIVATION_DESCRIPTION, "ST", plane.derivation_description),
-            self._source_images(plane),
-            _element(INSTANCE_NUMBER, "IS", number),
-            _element(IMAGE_POSITION_PATIENT, "DS", "\\".join(plane.image_position_patient)),
-            _number(IMAGE_INDEX, plane.instance_number) if self.series.is_pet else b"",
+            _element(SOP_INSTANCE_UID, "UI", own.sop_instance_uid),
+            self._referenced_series(own),
+            _element(DERIVATION_DESCRIPTION, "ST", own.derivation_description),
+            self._source_images(own),
+            _element(INSTANCE_NUMBER, "IS", str(own.instance_number)),
+            _element(IMAGE_POSITION_PATIENT, "DS", position) if position else b"",
+            _number(IMAGE_INDEX, own.instance_number) if self.series.has_image_index else b"",
         )
 
-    def _source_images(self, plane: Plane) -> bytes:
-        references = [self.series.references[index] for index in plane.sources]
+    def _source_images(self, own: ResultObject) -> bytes:
+        references = [self.series.references[index] for index in own.sources]
         if any(reference.frame for reference in references):
             items = _items(source_images(references))
         else:
-            items = b"".join(self._source_items[index] for index in plane.sources)
+            items = b"".join(self._source_items[index] for index in own.sources)
         return _sequence(SOURCE_IMAGE_SEQUENCE, items)
 
-    def _referenced_series(self, plane: Plane) -> bytes:
+    def _referenced_series(self, own: ResultObject) -> bytes:
         by_series: dict[str, list[int]] = {}
-        for index in plane.sources:
+        for index in own.sources:
             by_series.setdefault(self.series.references[index].series_instance_uid, []).append(index)
         items = [
             self._series_item(series_uid, indices)
@@ -157,39 +165,53 @@ class Encoder:
             raise ValueError(
                 f"a plane has {pixels.dtype} values of shape {pixels.shape}, needed are {needed} of {shape}"
             )
-        return np.ascontiguousarray(pixels)
+        values = np.ascontiguousarray(pixels)
+        return (values.view("<u2") + np.uint16(series.value_offset)) if series.value_offset else values
 
-    def _pixel_data(self, pixels: NDArray[np.generic]) -> bytes:
-        syntax = self.series.transfer_syntax_uid
-        vr = b"OB" if pixels.dtype.itemsize == 1 or syntax in PLUGINS else b"OW"
-        head = pack("<HH2sH", 0x7FE0, 0x0010, vr, 0)
-        if syntax == ExplicitVRLittleEndian:
-            value = pixels.tobytes()
-            value += b"\0" * (len(value) % 2)
-            return head + pack("<I", len(value)) + value
-        frame = self._compressed(pixels)
-        offsets = pack("<HHII", 0xFFFE, 0xE000, 4, 0)
-        fragment = pack("<HHI", 0xFFFE, 0xE000, len(frame)) + frame
-        return head + pack("<I", 0xFFFFFFFF) + offsets + fragment + pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    def _start(self) -> bytes:
+        """Return what stands before the first frame: tag, VR and length, and an empty offset table."""
+        series = self.series
+        samples = series.rows * series.columns * series.pixel_format.samples_per_pixel
+        byte = series.pixel_format.samples_per_pixel > 1
+        if series.transfer_syntax_uid in PLUGINS:
+            offsets = pack("<HHI", 0xFFFE, 0xE000, 0)
+            return pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF) + offsets
+        length = samples * (1 if byte else 2) * series.frames_per_object
+        return pack("<HH2sHI", 0x7FE0, 0x0010, b"OB" if byte else b"OW", 0, length + length % 2)
 
-    def _compressed(self, pixels: NDArray[np.generic]) -> bytes:
+    def _frame(self, values: NDArray[np.generic]) -> bytes:
+        if self.series.transfer_syntax_uid not in PLUGINS:
+            return values.tobytes()
+        frame = self._compressed(values)
+        frame += b"\0" * (len(frame) % 2)
+        return pack("<HHI", 0xFFFE, 0xE000, len(frame)) + frame
+
+    def _end(self) -> bytes:
+        """Return what stands after the last frame: the delimiter, or the padding of an odd length."""
+        series = self.series
+        if series.transfer_syntax_uid in PLUGINS:
+            return pack("<HHI", 0xFFFE, 0xE0DD, 0)
+        samples = series.rows * series.columns * series.pixel_format.samples_per_pixel
+        odd = series.pixel_format.samples_per_pixel > 1 and samples * series.frames_per_object % 2
+        return b"\0" if odd else b""
+
+    def _compressed(self, values: NDArray[np.generic]) -> bytes:
         stored = self.series.pixel_format
         syntax = self.series.transfer_syntax_uid
-        bits = 8 * pixels.dtype.itemsize
-        frame = get_encoder(syntax).encode(
-            pixels,
+        bits = 8 * values.dtype.itemsize
+        return get_encoder(syntax).encode(
+            values,
             encoding_plugin=PLUGINS[syntax],
             rows=self.series.rows,
             columns=self.series.columns,
             samples_per_pixel=stored.samples_per_pixel,
             photometric_interpretation=stored.photometric_interpretation,
-            pixel_representation=int(stored.signed),
+            pixel_representation=int(values.dtype.kind == "i"),
             bits_allocated=bits,
             bits_stored=bits,
             number_of_frames=1,
             planar_configuration=0,
         )
-        return frame + b"\0" * (len(frame) % 2)
 
 
 def _element(tag: int, vr: str, text: str) -> bytes:

@@ -135,31 +135,28 @@ def image_comments(basis: Basis) -> str:
     return "; ".join(dict.fromkeys(parts))
 
 
-def derivation_description(basis: Basis) -> str:
-    """Return the part of Derivation Description that all planes share."""
+def derivation_description(basis: Basis, filled: Sequence[int]) -> str:
+    """Return Derivation Description (ST) of an object that touches the missing images *filled*.
+
+    What is missing stands first; then operation, grid, sources, notes and software, the same in all objects.
+    """
     plan, options = basis.plan, basis.options
-    parts = [
+    parts = [_touched(basis, filled)] if filled else []
+    parts.append(
         f"Multiplanar reformatting of {len(basis.stack)} images: {_operation(basis)}, "
         f"pixels of {_millimetres(plan.spacing_mm)} mm, {options.interpolation} interpolation"
-    ]
+    )
     if basis.first("Units"):
         parts.append(f"values in {basis.first('Units')}")
     notes = dict.fromkeys(note.code for note in basis.report.notes)
     parts += [NOTE_SENTENCES[Code(code)] for code in notes if code in NOTE_SENTENCES]
-    if basis.report.missing:
-        word = FILLED_WORDS[basis.report.rules.policy]
-        parts.append(f"{len(basis.report.missing)} missing images {word}")
     parts.append(f"{PRODUCT} {options.software_version}, {options.engine}".rstrip(", "))
-    return "; ".join(parts)
+    return "; ".join(parts)[:ST_CHARACTERS]
 
 
-def plane_derivation(basis: Basis, common: str, filled: Sequence[int]) -> str:
-    """Return Derivation Description (ST) of a plane that touches the missing images *filled*."""
-    if not filled:
-        return common[:ST_CHARACTERS]
+def _touched(basis: Basis, filled: Sequence[int]) -> str:
     missing = [basis.report.missing[index] for index in filled]
-    word = FILLED_WORDS[basis.report.rules.policy]
-    return f"This plane touches {word} images: {named(missing)}; {common}"[:ST_CHARACTERS]
+    return f"Touches missing images, {FILLED_WORDS[basis.report.rules.policy]}: {named(missing)}"
 
 
 def named(missing: Sequence[Missing]) -> str:

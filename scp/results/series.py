@@ -6,21 +6,23 @@ a path's or a random number's.
 
 from dataclasses import dataclass
 
+from pydicom.uid import PositronEmissionTomographyImageStorage
+
 from scp.reconstruction.pixels import PixelFormat
 from scp.results.provenance import SourceReference
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
-    """What one plane has of its own.
+class ResultObject:
+    """What one object has of its own.
 
-    *image_position_patient* are three DS texts (mm, LPS); *sources* are indices into the references of the
-    series.
+    *image_position_patient* are three DS texts (mm, LPS), none where all planes are frames of the object;
+    *sources* are indices into the references of the series.
     """
 
     sop_instance_uid: str
     instance_number: int
-    image_position_patient: tuple[str, str, str]
+    image_position_patient: tuple[str, ...]
     derivation_description: str
     sources: tuple[int, ...]
 
@@ -29,9 +31,11 @@ class Plane:
 class ResultSeries:
     """One result series, whole but for its pixels.
 
-    *runs*: the encoded elements (Explicit VR Little Endian) that are the same in all objects, cut where the
-    elements of ``scp.results.encode.VARYING`` stand. *frames_per_object* is 1, or the number of planes where
-    all of them are frames of one object; *sop_instance_uids* has one UID for each object.
+    *short_description* is Series Description as a dry run says it. *pixel_format* tells how planes come;
+    *value_offset* is added before they are stored, where the class knows no signed values. *objects* are in
+    the order of Instance Numbers; *frames_per_object* is 1, or the number of planes where all of them are
+    frames of one object. *runs*: the encoded elements (Explicit VR Little Endian) that all objects share, cut
+    where the elements of ``scp.results.encode.VARYING`` stand.
     """
 
     sop_class_uid: str
@@ -40,13 +44,15 @@ class ResultSeries:
     series_instance_uid: str
     series_number: int
     series_description: str
+    short_description: str
     modality: str
     image_comments: str
     rows: int
     columns: int
     pixel_spacing_mm: float
     pixel_format: PixelFormat
-    planes: tuple[Plane, ...]
+    value_offset: int
+    objects: tuple[ResultObject, ...]
     references: tuple[SourceReference, ...]
     frames_per_object: int
     runs: tuple[bytes, ...]
@@ -54,9 +60,9 @@ class ResultSeries:
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:
         """One for each object, in the order of Instance Numbers."""
-        return tuple(plane.sop_instance_uid for plane in self.planes[:: self.frames_per_object])
+        return tuple(each.sop_instance_uid for each in self.objects)
 
     @property
-    def is_pet(self) -> bool:
-        """Tell whether the objects count themselves a second time, in Image Index (C.8.9.4)."""
-        return self.modality == "PT" and self.sop_class_uid.endswith(".128")
+    def has_image_index(self) -> bool:
+        """Tell whether objects count themselves a second time, in Image Index (PS3.3 C.8.9.4)."""
+        return self.sop_class_uid == PositronEmissionTomographyImageStorage
