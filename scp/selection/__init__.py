@@ -1,8 +1,33 @@
-"""Which files make the volume of the current image: headers in, one report out.
+"""Which files make the volume of the current image: headers in, one report out (pure).
 
-Public: :func:`select`, :func:`current_of_series`; views of the report are in :mod:`scp.selection.report`.
+:func:`select` is the method, :func:`current_of_series` finds the image to start from, the others are views
+of the report.
 """
 
 from scp.selection.method import select
+from scp.selection.middle import current_of_series
+from scp.selection.report import (
+    as_json,
+    counts,
+    derivation_text,
+    ends,
+    holes,
+    image_comments,
+    markers,
+    position_mm,
+    refusal,
+)
 
-__all__ = ["select"]
+__all__ = [
+    "as_json",
+    "counts",
+    "current_of_series",
+    "derivation_text",
+    "ends",
+    "holes",
+    "image_comments",
+    "markers",
+    "position_mm",
+    "refusal",
+    "select",
+]

@@ -9,6 +9,7 @@ CID 7203. Rescale, window and Bits Stored may differ per slice and are not looke
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 
 from pydicom import uid
 from pydicom.sr.codedict import codes
@@ -119,7 +120,7 @@ def geometry(facts: FileFacts) -> Finding:
     header = facts.header
     if "MOSAIC" in header.texts("ImageType"):
         return Finding(Code.NO_GEOMETRY, "a mosaic of slices under one Image Position (Patient)")
-    if facts.frame == 0 and (header.integer("NumberOfFrames") or 1) > 1:
+    if facts.frame == 0 and (header.get("NumberOfFrames") or 1) != 1:
         return Finding(Code.NO_GEOMETRY, "several frames without a geometry for each")
     for keyword, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
         values = header.numbers(keyword)
@@ -130,6 +131,7 @@ def geometry(facts: FileFacts) -> Finding:
     return _orthonormal(orientation(header))
 
 
+@lru_cache(maxsize=1024)
 def _orthonormal(cosines: Orientation) -> Finding:
     row, column = cosines[:3], cosines[3:]
     worst = max(abs(math.hypot(*row) - 1), abs(math.hypot(*column) - 1), abs(_dot(row, column)))
@@ -140,7 +142,7 @@ def _orthonormal(cosines: Orientation) -> Finding:
 
 def matrix_size(facts: FileFacts) -> Finding:
     """Object where Rows or Columns lack: there is no image without them."""
-    if not (facts.header.integer("Rows") and facts.header.integer("Columns")):
+    if not (facts.header.get("Rows") and facts.header.get("Columns")):
         return Finding(Code.NOT_AN_IMAGE, "it has no Rows and Columns")
     return FITS
 
@@ -192,11 +194,25 @@ def other_pixel_format(current: Header, other: Header) -> Finding:
 
 BESIDE_CURRENT = (other_orientation, other_matrix, other_pixel_spacing, other_pixel_format)
 
+LOOKED_AT_BESIDE = (
+    "ImageOrientationPatient",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "PhotometricInterpretation",
+    "SamplesPerPixel",
+)
+"""What these rules read: where all is equal, as in most series, none of them needs to be asked."""
+
 
 def beside(current: FileFacts) -> Callable[[FileFacts], Finding]:
     """Return the rule that compares geometry and pixels with the current image's."""
 
+    ours = [current.header.get(keyword) for keyword in LOOKED_AT_BESIDE]
+
     def rule(facts: FileFacts) -> Finding:
+        if [facts.header.get(keyword) for keyword in LOOKED_AT_BESIDE] == ours:
+            return FITS
         return next((f for check in BESIDE_CURRENT if (f := check(current.header, facts.header))), FITS)
 
     return rule
@@ -271,7 +287,7 @@ def pixel_family(header: Header) -> str:
 
 
 def _matrix(header: Header) -> str:
-    return f"{header.integer('Rows')} x {header.integer('Columns')}"
+    return f"{header.get('Rows')} x {header.get('Columns')}"
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

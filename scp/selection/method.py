@@ -97,13 +97,14 @@ def _method(sorting: Sorting, evidence: Evidence, stated: Header) -> Outcome:
 
     beside = [image for image in readable if place(image) in folder]
     stack = _stack(sorting, evidence, here, beside)
-    of_folder = [image for image in of_series if place(image) in folder]
-    lacks = _examine(sorting, evidence, stack, of_folder)
-    filled = filling.choose(sorting, stack, lacks, offered)
-    filled += _adopted(sorting, evidence, stack, lacks, readable)
-    if filled:
+    of_series = [image for image in of_series if place(image) in folder]
+    lacks = _examine(sorting, evidence, stack, of_series)
+    if filled := filling.choose(sorting, stack, lacks, offered):
         stack = _stack(sorting, evidence, stack + filled, stack + filled)
-        lacks = _examine(sorting, evidence, stack, of_folder + filled)
+        lacks = _examine(sorting, evidence, stack, of_series + filled)
+    if adopted := _adopted(sorting, evidence, stack, lacks, readable):
+        stack = _stack(sorting, evidence, stack + adopted, stack + adopted)
+        lacks = _examine(sorting, evidence, stack, of_series + filled + adopted)
     not_alone(sorting, stack, evidence.everything)
     _mention(sorting, evidence, stack, lacks)
     return Outcome(tuple(stack), lacks, _refusal(stack, lacks, rules))

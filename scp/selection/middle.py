@@ -1,0 +1,65 @@
+"""Which image stands for a series when a request names no image (S0).
+
+Every image of the series is sorted into the stack in which it would be used; where exactly one stack is large
+enough, its middle image becomes the current one.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from scp.errors import Code, Refused
+from scp.model import FileFacts, SelectionReport, SelectionRules
+from scp.selection.fitness import BY_ITSELF
+from scp.selection.method import select
+from scp.selection.report import refusal
+from scp.selection.sorting import in_fixed_order, place
+
+
+def current_of_series(facts: Sequence[FileFacts], rules: SelectionRules) -> FileFacts:
+    """Return the middle image of the one stack of *facts* that holds the minimum number of images.
+
+    Raises ``Refused``: which-stack, naming one SOP Instance UID of each; too-few-images where no stack is
+    large enough; the reason of the images where none of them can be part of a volume.
+    """
+    reports = list(_selections(facts, rules))
+    stacks = [report.stack for report in reports]
+    large = [stack for stack in stacks if len(stack) >= rules.minimum_images]
+    if len(large) == 1:
+        return _middle(large[0])
+    if large:
+        named = ", ".join(f"{_middle(stack).sop_instance_uid} ({len(stack)} images)" for stack in large)
+        raise Refused(
+            Code.WHICH_STACK,
+            f"The series holds {len(large)} stacks; ask with the SOP Instance UID of one of these: {named}.",
+            comment=f"{len(large)} stacks, name an image",
+        )
+    largest = max(reports, key=lambda report: len(report.stack), default=None)
+    if largest is None:
+        raise _no_image(facts, rules)
+    raise refusal(largest)
+
+
+def _selections(facts: Sequence[FileFacts], rules: SelectionRules) -> Iterator[SelectionReport]:
+    """Yield the selection of one image after the other that no earlier stack has used."""
+    images = [f for f in in_fixed_order(facts) if not any(rule(f) for rule in BY_ITSELF)]
+    used: set[tuple[str, int]] = set()
+    for image in images:
+        if place(image) not in used:
+            report = select(image, facts, rules)
+            used |= {place(image)} | {place(slice_) for slice_ in report.stack}
+            yield report
+
+
+def _middle(stack: Sequence[FileFacts]) -> FileFacts:
+    return stack[len(stack) // 2]
+
+
+def _no_image(facts: Sequence[FileFacts], rules: SelectionRules) -> Refused:
+    """Return why nothing of the series can be a slice: as the first of its files would be refused."""
+    for image in in_fixed_order(facts):
+        report = select(image, facts, rules)
+        return refusal(report)
+    return Refused(
+        Code.TOO_FEW_IMAGES,
+        f"There is no file in the series; {rules.minimum_images} images are needed.",
+        comment=f"0 of {rules.minimum_images}",
+    )
