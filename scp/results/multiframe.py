@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from scp.results.acquisition import series_date, series_time
 from scp.results.attributes import COMMON, Row, amended
 from scp.results.basis import Basis
 from scp.results.secondary_capture import CAPTURE_ROWS
@@ -17,6 +18,9 @@ from scp.results.values import geometry_string, item, put
 
 SIGNED_OFFSET = 1 << 15
 """Added to signed values."""
+
+DUMMY_DATE, DUMMY_TIME = "19000101", "000000"
+"""Content Date and Time are of type 1 here: dummies, as PS3.15 E.1 has them, for sources without any."""
 
 PER_FRAME_FUNCTIONAL_GROUPS = Tag(0x52009230)
 IMAGE_POSITION_PATIENT = Tag(0x00200032)
@@ -65,6 +69,8 @@ def add_dimensions(ds: Dataset, organization_uid: str) -> None:
 
 
 FRAMES = (
+    Row("ContentDate", "C.7.6.16", lambda b: series_date(b) or DUMMY_DATE),
+    Row("ContentTime", "C.7.6.16", lambda b: series_time(b) or DUMMY_TIME),
     Row("NumberOfFrames", "C.7.6.6", lambda b: len(b.plan.positions)),
     Row("FrameIncrementPointer", "C.7.6.6", lambda _: PER_FRAME_FUNCTIONAL_GROUPS),
     Row("SharedFunctionalGroupsSequence", "C.7.6.16", _shared_groups),

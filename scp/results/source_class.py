@@ -38,6 +38,8 @@ CLASSIC: Mapping[str, str] = {
 
 PROJECTIONS = {Method.MAXIMUM_IP, Method.MINIMUM_IP}
 
+MODALITY_LUT = {"RescaleIntercept", "RescaleSlope", "RescaleType"}
+
 STILL_SERIES_TYPES = {"STATIC", "WHOLE BODY"}
 """Value 1 of Series Type that planes through one volume can keep; others are about several times."""
 
@@ -59,6 +61,26 @@ def _or_else(row: Row, value: object) -> Row:
     return Row(row.keyword, row.section, stated, row.presence)
 
 
+def _inversion_time(basis: Basis) -> object:
+    """Of type 2C: it must not be there unless the sequence inverts (C.8.3.1)."""
+    inverts = "IR" in basis.middle.texts("ScanningSequence")
+    return basis.first("InversionTime") if inverts else None
+
+
+def _unless_identity(row: Row) -> Row:
+    """Return a row of the Modality LUT for MR, whose IOD has none: what changes no value is left out.
+
+    One that changes values stays, as in the sources: their windows are in its units.
+    """
+
+    def value(basis: Basis) -> object:
+        stored = basis.pixel_format
+        identity = (stored.rescale_slope, stored.rescale_intercept) == (1.0, 0.0)
+        return None if identity else row.value(basis)
+
+    return Row(row.keyword, row.section, value, row.presence)
+
+
 def _series_type(basis: Basis) -> list[str]:
     kind = basis.middle.texts("SeriesType")[:1]
     return [kind[0] if kind and kind[0] in STILL_SERIES_TYPES else "STATIC", "IMAGE"]
@@ -69,6 +91,7 @@ CT_ROWS = amended(
     by=(
         # in CT "axial" means any plane of a volume (C.8.2.1.1.1)
         Row("ImageType", "C.8.2.1.1.1", lambda _: ["DERIVED", "SECONDARY", "AXIAL"]),
+        copied("PatientPosition", "C.7.3.1", TYPE_2),
         copied("KVP", "C.8.2.1", TYPE_2),
         copied("AcquisitionNumber", "C.8.2.1", TYPE_2),
         copied("ScanOptions", "C.8.2.1"),
@@ -84,6 +107,7 @@ MR_ROWS = amended(
     COMMON,
     by=(
         Row("ImageType", "C.8.3.1.1.1", lambda b: ["DERIVED", "SECONDARY", _mr_technique(b)]),
+        copied("PatientPosition", "C.7.3.1", TYPE_2),
         _or_else(copied("ScanningSequence", "C.8.3.1"), "RM"),
         _or_else(copied("SequenceVariant", "C.8.3.1"), "NONE"),
         copied("ScanOptions", "C.8.3.1", TYPE_2),
@@ -91,11 +115,12 @@ MR_ROWS = amended(
         copied("RepetitionTime", "C.8.3.1", TYPE_2),
         copied("EchoTime", "C.8.3.1", TYPE_2),
         copied("EchoTrainLength", "C.8.3.1", TYPE_2),
-        copied("InversionTime", "C.8.3.1", TYPE_2),
+        Row("InversionTime", "C.8.3.1", _inversion_time),
         copied("TriggerTime", "C.8.3.1"),
         copied("EchoNumbers", "C.8.3.1"),
         copied("AcquisitionNumber", "C.7.10.1"),
         copied("ContrastBolusAgent", "C.7.6.4"),
+        *(_unless_identity(row) for row in COMMON if row.keyword in MODALITY_LUT),
     ),
 )
 

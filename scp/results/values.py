@@ -75,8 +75,6 @@ def element_of(tag: BaseTag, vr: str, value: Any) -> DataElement | RawDataElemen
         values = [v if isinstance(v, str) else decimal_string(v) for v in values]
     elif vr == "IS":
         values = [str(v) for v in values]
-    elif vr == "AT":
-        values = [int(v, 16) for v in values if v]
     if _has_no_value(vr, values):
         raw = b"\\".join(source_bytes(v) for v in values)
         raw += b" " * (len(raw) % 2)
@@ -118,6 +116,8 @@ def _item_of_json(model: Mapping[str, Mapping[str, Any]]) -> Dataset:
             value: Any = base64.b64decode(entry["InlineBinary"])
         elif vr == "SQ":
             value = [_item_of_json(inner or {}) for inner in entry.get("Value", [])]
+        elif vr == "AT":
+            value = [int(v, 16) for v in entry.get("Value", [])] or ""
         elif vr == "PN":
             value = [_person_name(name) for name in entry.get("Value", [])] or ""
         else:
