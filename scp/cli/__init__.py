@@ -1,0 +1,46 @@
+"""The command line: one module per family of commands; it prints views and decides nothing.
+
+Each command imports what it needs when it runs, so that ``--help`` and a mistyped option answer at once.
+What went wrong ends here, in one place: one sentence on stderr and an exit code.
+
+== =================================================
+0  done
+1  refused or failed; the sentence says what and why
+2  usage: the command line itself is wrong
+== =================================================
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+from scp.cli import archive, configuration, dimse, reconstruct, serve
+from scp.errors import MprScpError
+
+app = typer.Typer(
+    name="mpr-scp",
+    help="A DICOM node that reconstructs from archives as people really leave them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for family in (serve, configuration, dimse, reconstruct, archive):
+    family.add_to(app)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and leave the process with its exit code."""
+    try:
+        app(arguments, prog_name="mpr-scp")
+    except MprScpError as error:
+        print(f"mpr-scp: {error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        print(f"mpr-scp: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+    sys.exit(1)

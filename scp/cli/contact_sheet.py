@@ -1,0 +1,139 @@
+"""A contact sheet: planes of a series in a labelled grid, as one PNG that a person can look at.
+
+Each picture is shown through the object's own window (VOI LUT, PS3.3 C.11.2), in the shape that Pixel
+Spacing gives it, with the patient's directions at its four edges (C.7.6.1.1.1). It is a picture to see
+whether planes are right, not one to read them by.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_modality_lut
+
+TILE = 240  # pixels, the larger side of a picture
+MARGIN = 18  # around each picture, for the letters
+LABEL_WIDTH, LABEL_HEIGHT = 100, 14
+LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
+"""What a growing x, y and z leads to, and what a falling one."""
+INK, PAPER, DIM = (235, 235, 235), (16, 16, 18), (150, 150, 155)
+
+
+def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 20) -> None:
+    """Write *sheet* with at most *most* of *planes*, evenly chosen, in their order.
+
+    Raises ``ValueError`` where there is no plane to show.
+    """
+    if not planes:
+        raise ValueError("no plane to show")
+    chosen = np.unique(np.linspace(0, len(planes) - 1, min(most, len(planes))).round().astype(int))
+    tiles = [_tile(pydicom.dcmread(planes[index])) for index in chosen]
+    grid = _grid(tiles)
+    _with_title(grid, title or _title(pydicom.dcmread(planes[0], stop_before_pixels=True), len(planes))).save(
+        sheet
+    )
+
+
+def directions(vector: Sequence[float]) -> str:
+    """Return the letters of the patient's directions that *vector* leads to, the nearest first.
+
+    A direction counts from about 17 degrees (0.3) off the plane that it stands upon.
+    """
+    parts = sorted(zip(vector, LETTERS, strict=True), key=lambda part: -abs(part[0]))
+    return "".join(letters[0] if value > 0 else letters[1] for value, letters in parts if abs(value) > 0.3)
+
+
+def _tile(ds: Dataset) -> Image.Image:
+    picture = _picture(ds)
+    width, height = picture.size
+    tile = Image.new("RGB", (max(width, LABEL_WIDTH) + 2 * MARGIN, height + 2 * MARGIN + LABEL_HEIGHT), PAPER)
+    left = (tile.width - width) // 2
+    tile.paste(picture, (left, MARGIN))
+    draw, font = ImageDraw.Draw(tile), ImageFont.load_default(11)
+    across, down = tile.width // 2, MARGIN + height // 2
+    places = ((left - 3, down), (left + width + 3, down), (across, MARGIN - 2), (across, MARGIN + height + 2))
+    for place, anchor, letters in zip(places, ("rm", "lm", "mb", "mt"), _edges(ds), strict=True):
+        draw.text(place, letters, INK, font, anchor=anchor)
+    draw.text((across, tile.height - 1), _label(ds), DIM, font, anchor="mb")
+    return tile
+
+
+def _picture(ds: Dataset) -> Image.Image:
+    """Return the pixels through their window, 8 bits, in the shape that Pixel Spacing gives them."""
+    pixels = ds.pixel_array
+    if pixels.ndim == 2:
+        pixels = _windowed(pixels, ds)
+    row_spacing, column_spacing = map(float, ds.get("PixelSpacing", (1, 1)))
+    height, width = pixels.shape[0] * row_spacing, pixels.shape[1] * column_spacing
+    scale = TILE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return Image.fromarray(pixels.astype(np.uint8)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+
+
+def _windowed(stored: NDArray[np.generic], ds: Dataset) -> NDArray[np.float64]:
+    """Return greys from 0 to 255: the first window, linear; without one, all but the outermost percents."""
+    values = np.asarray(apply_modality_lut(stored, ds), float)
+    if "WindowWidth" in ds and "WindowCenter" in ds:
+        center, width = _first(ds.WindowCenter), _first(ds.WindowWidth)
+        low, high = center - width / 2, center + width / 2
+    else:
+        real = values[stored != ds.PixelPaddingValue] if "PixelPaddingValue" in ds else values
+        low, high = np.percentile(real if real.size else values, (1, 99))
+    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
+    return 255 - grey if ds.get("PhotometricInterpretation") == "MONOCHROME1" else grey
+
+
+def _first(value: object) -> float:
+    return float(value[0] if isinstance(value, Sequence) else value)  # type: ignore[arg-type]
+
+
+def _edges(ds: Dataset) -> tuple[str, str, str, str]:
+    """Return the letters at the left, right, upper and lower edge; empty where the geometry is not known."""
+    cosines = [float(cosine) for cosine in ds.get("ImageOrientationPatient") or ()]
+    if len(cosines) != 6:
+        return "", "", "", ""
+    row, column = cosines[:3], cosines[3:]
+    return (
+        directions([-v for v in row]),
+        directions(row),
+        directions([-v for v in column]),
+        directions(column),
+    )
+
+
+def _label(ds: Dataset) -> str:
+    """Return the Instance Number, and where along its normal the plane lies (mm)."""
+    number = f"{ds.get('InstanceNumber', '')}"
+    cosines, position = ds.get("ImageOrientationPatient"), ds.get("ImagePositionPatient")
+    if not cosines or not position:
+        return number
+    normal = np.cross(np.array(cosines[:3], float), np.array(cosines[3:], float))
+    return f"{number}   {float(np.array(position, float) @ normal):.1f} mm"
+
+
+def _title(ds: Dataset, count: int) -> str:
+    spacing = "x".join(f"{float(v):.2f}" for v in ds.get("PixelSpacing", ()))
+    thickness = f", {float(ds.SliceThickness):.2f} mm" if ds.get("SliceThickness") else ""
+    return f"{ds.get('SeriesDescription', '')}   {count} planes, pixels of {spacing} mm{thickness}"
+
+
+def _grid(tiles: Sequence[Image.Image]) -> Image.Image:
+    width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
+    columns = min(len(tiles), math.ceil(math.sqrt(len(tiles) * 1.5 * height / width)))
+    sheet = Image.new("RGB", (columns * width, math.ceil(len(tiles) / columns) * height), PAPER)
+    for number, tile in enumerate(tiles):
+        sheet.paste(tile, (number % columns * width, number // columns * height))
+    return sheet
+
+
+def _with_title(grid: Image.Image, title: str) -> Image.Image:
+    width = max(grid.width, 600)
+    sheet = Image.new("RGB", (width, grid.height + 30), PAPER)
+    sheet.paste(grid, (0, 30))
+    ImageDraw.Draw(sheet).text((MARGIN, 15), title, INK, ImageFont.load_default(15), anchor="lm")
+    return sheet

@@ -1,0 +1,238 @@
+"""``echo``, ``send``, ``find``, ``move`` and ``get``: this program as a requestor (PS3.4 Annexes A, B, C).
+
+What the other end answers is shown as it came, Error Comment (0000,0902) included: that is where this node
+says why it refused.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scp.cli.options import AsJSON, CalledAE, CallingAE, Deadline, Host, Keys, PatientRoot, Port
+from scp.cli.output import print_json, progress
+from scp.errors import MprScpError, NotDicom
+
+if TYPE_CHECKING:
+    from scp.config import Peer
+    from scp.net.requestor import Requestor, Sent, SubOperations
+
+SUCCESS = 0x0000
+WARNINGS = range(0xB000, 0xC000)
+"""Statuses of a C-STORE response that say "stored, but" (PS3.4 B.2.3)."""
+
+
+class NotAllDone(MprScpError):
+    """Some instances were not sent, stored or retrieved; the message counts them."""
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (echo, send, find, move, get):
+        app.command()(command)
+
+
+def echo(
+    host: Host, port: Port, aec: CalledAE = "ANY-SCP", aet: CallingAE = "MPRSCU", deadline: Deadline = 10.0
+) -> None:
+    """Ask whether a DICOM application answers (C-ECHO).
+
+    \b
+    Example:
+      mpr-scp echo 127.0.0.1 11112 --aec MPRSCP
+    """
+    requestor, peer = _ends(host, port, aec, aet, deadline)
+    requestor.echo(peer, deadline_s=deadline)
+    print(f"{host}:{port} answers as {aec}")
+
+
+def send(
+    host: Host,
+    port: Port,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", exists=True, help="Files and folders.")],
+    aec: CalledAE = "ANY-SCP",
+    aet: CallingAE = "MPRSCU",
+    deadline: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="How long one instance may take.")
+    ] = 30.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Send files (C-STORE), each as the bytes that it is; what is no DICOM file is left out and counted.
+
+    \b
+    Example:
+      mpr-scp send 127.0.0.1 11112 series/ --aec MPRSCP
+    """
+    from scp.part10 import file_ref
+
+    requestor, peer = _ends(host, port, aec, aet, deadline)
+    refs, left_out = [], []
+    for path in _files(paths):
+        try:
+            refs.append(file_ref(path))
+        except NotDicom:
+            left_out.append(path)
+    results: list[Sent] = []
+    with progress("sending") as advance:
+        for sent in requestor.store(peer, refs, deadline_s=deadline):
+            results.append(sent)
+            advance(len(results), len(refs))
+    failed = [sent for sent in results if sent.status != SUCCESS and sent.status not in WARNINGS]
+    if as_json:
+        print_json(
+            {
+                "sent": len(results) - len(failed),
+                "failed": list(map(_sent_json, failed)),
+                "left_out": list(map(str, left_out)),
+            }
+        )
+    else:
+        print(f"sent {len(results) - len(failed)} of {len(refs)}", end="")
+        print(f"; {len(left_out)} files are no DICOM" if left_out else "")
+    if failed:
+        why = _status(failed[0].status, failed[0].error_comment)
+        raise NotAllDone(f"{len(failed)} of {len(refs)} were not taken; {failed[0].ref.path}: {why}")
+
+
+def find(
+    host: Host,
+    port: Port,
+    keys: Keys = None,
+    aec: CalledAE = "ANY-SCP",
+    aet: CallingAE = "MPRSCU",
+    patient_root: PatientRoot = False,
+    deadline: Deadline = 600.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Query (C-FIND); with the keys of a reconstruction, at this node: a dry run of it.
+
+    \b
+    Examples:
+      mpr-scp find 127.0.0.1 11112 --aec MPRSCP -k QueryRetrieveLevel=STUDY -k StudyInstanceUID -k PatientName
+      mpr-scp find 127.0.0.1 11112 --aec MPRSCP -k QueryRetrieveLevel=IMAGE -k SOPInstanceUID=1.2.3 \\
+          -k ReformattingOperationType=MPR -k SeriesDescription -k ImageComments
+    """
+    from scp.cli.identifier import answer_lines, as_mapping, identifier
+
+    requestor, peer = _ends(host, port, aec, aet, deadline)
+    answers = requestor.find(peer, identifier(keys), root_model=_root(patient_root), deadline_s=deadline)
+    found = list(answers)
+    if as_json:
+        print_json(list(map(as_mapping, found)))
+    else:
+        print("\n\n".join(["\n".join(answer_lines(answer)) for answer in found] or ["no answer"]))
+
+
+def move(
+    host: Host,
+    port: Port,
+    aem: Annotated[str, typer.Option("--aem", metavar="TITLE", help="The AE title that is sent to.")],
+    keys: Keys = None,
+    aec: CalledAE = "ANY-SCP",
+    aet: CallingAE = "MPRSCU",
+    patient_root: PatientRoot = False,
+    deadline: Deadline = 600.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Have images, or planes made of them, sent to an AE title (C-MOVE).
+
+    \b
+    Example:
+      mpr-scp move 127.0.0.1 11112 --aec MPR_COR --aem WORKSTATION -k QueryRetrieveLevel=SERIES \\
+          -k StudyInstanceUID=1.2.3 -k SeriesInstanceUID=1.2.3.4
+    """
+    from scp.cli.identifier import identifier
+
+    requestor, peer = _ends(host, port, aec, aet, deadline)
+    with progress("moving"):
+        done = requestor.move(
+            peer, identifier(keys), aem, root_model=_root(patient_root), deadline_s=deadline
+        )
+    _print_retrieve(done, f"to {aem}", as_json)
+
+
+def get(
+    host: Host,
+    port: Port,
+    out: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="Where the images are put.")],
+    keys: Keys = None,
+    aec: CalledAE = "ANY-SCP",
+    aet: CallingAE = "MPRSCU",
+    patient_root: PatientRoot = False,
+    deadline: Deadline = 600.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Retrieve images, or planes made of them, into a folder (C-GET).
+
+    \b
+    Example:
+      mpr-scp get 127.0.0.1 11112 --aec MPR_SAG --out planes -k QueryRetrieveLevel=SERIES \\
+          -k StudyInstanceUID=1.2.3 -k SeriesInstanceUID=1.2.3.4
+    """
+    from scp.cli.folder_sink import FolderSink
+    from scp.cli.identifier import identifier
+
+    requestor, peer = _ends(host, port, aec, aet, deadline)
+    with progress("retrieving") as advance:
+        sink = FolderSink(out, lambda count: advance(count, 0))
+        done = requestor.get(
+            peer, identifier(keys), sink, root_model=_root(patient_root), deadline_s=deadline
+        )
+    _print_retrieve(done, f"in {out}", as_json)
+
+
+def _ends(host: str, port: int, aec: str, aet: str, deadline_s: float) -> "tuple[Requestor, Peer]":
+    """Return ourselves as *aet*, and the application entity that is called."""
+    from pydantic import ValidationError
+
+    from scp.config import Config, Peer
+    from scp.net.requestor import Requestor
+
+    try:
+        peer = Peer(ae_title=aec, host=host, port=port, deadline=deadline_s)
+        own = Peer(ae_title=aet, host="localhost").ae_title
+    except ValidationError as error:
+        raise typer.BadParameter(
+            f"{error.errors()[0]['input']!r}: needed {error.errors()[0]['msg']}"
+        ) from None
+    return Requestor(Config(), own), peer
+
+
+def _root(patient_root: bool) -> str:
+    return "PATIENT" if patient_root else "STUDY"
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    """Yield the files named, and those in the folders named and below, each folder in order."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(entry for entry in path.rglob("*") if entry.is_file())
+        else:
+            yield path
+
+
+def _print_retrieve(done: "SubOperations", where: str, as_json: bool) -> None:
+    counts = {"completed": done.completed, "warning": done.warning, "failed": done.failed}
+    if as_json:
+        print_json(
+            counts
+            | {
+                "failed_sop_instance_uids": list(done.failed_sop_instance_uids),
+                "status": f"0x{done.status:04X}",
+                "error_comment": done.error_comment,
+            }
+        )
+    else:
+        print(f"{done.completed + done.warning} images {where}")
+    if done.failed:
+        raise NotAllDone(
+            f"{done.failed} of {sum(counts.values())} failed: {_status(done.status, done.error_comment)}"
+        )
+
+
+def _sent_json(sent: "Sent") -> dict[str, str]:
+    return {"path": str(sent.ref.path), "status": f"0x{sent.status:04X}", "error_comment": sent.error_comment}
+
+
+def _status(status: int, comment: str) -> str:
+    return f"status 0x{status:04X}{f', {comment}' if comment else ''}"

@@ -1,0 +1,223 @@
+"""``mpr`` and ``explain``: one reconstruction, or the reasons for one, from files and without a server."""
+
+import math
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scp.cli.options import AsJSON, ConfigFile
+from scp.cli.output import print_json, progress
+from scp.errors import Refused
+from scp.model import Direction, Method, MPRRequest, Operation, Orientation, PlaneRequest, Policy, Vector
+
+if TYPE_CHECKING:
+    from scp.config import Config
+    from scp.model import SelectionReport
+    from scp.pipeline import Means, Prospect
+
+
+class MethodName(StrEnum):
+    AVERAGE = "average"
+    MAXIMUM = "maximum"
+    MINIMUM = "minimum"
+
+
+Source = Annotated[
+    Path, typer.Argument(metavar="PATH", exists=True, help="The current image, or a folder with one series.")
+]
+Within = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        file_okay=False,
+        exists=True,
+        help="Look for missing images in this folder and below; default: the folder above PATH's.",
+    ),
+]
+Minimum = Annotated[int | None, typer.Option(metavar="N", min=2, help="The fewest images that are a volume.")]
+PolicyChoice = Annotated[
+    Policy | None, typer.Option(case_sensitive=False, help="What happens to images that stay missing.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(mpr)
+    app.command()(explain)
+
+
+def mpr(
+    path: Source,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder for the planes.")],
+    direction: Annotated[Direction | None, typer.Option(case_sensitive=False)] = None,
+    orientation: Annotated[
+        str, typer.Option(metavar="A,B,C,D,E,F", help="Row and column cosines of an oblique plane.")
+    ] = "",
+    operation: Annotated[
+        Operation | None, typer.Option(case_sensitive=False, help="Thin planes or slabs.")
+    ] = None,
+    thickness: Annotated[float, typer.Option(metavar="MM", min=0, help="Of a slab.")] = 0.0,
+    interval: Annotated[float, typer.Option(metavar="MM", min=0, help="Between planes.")] = 0.0,
+    method: Annotated[
+        MethodName, typer.Option(case_sensitive=False, help="Over a slab.")
+    ] = MethodName.AVERAGE,
+    position: Annotated[
+        str, typer.Option(metavar="X,Y,Z", help="One plane through this point (mm) instead of a stack.")
+    ] = "",
+    minimum: Minimum = None,
+    policy: PolicyChoice = None,
+    within: Within = None,
+    config: ConfigFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Reconstruct planes from files; write DICOM objects and a contact sheet.
+
+    \b
+    Examples:
+      mpr-scp mpr series/ --out cor --direction coronal
+      mpr-scp mpr series/0042.dcm --out mip --direction sagittal --thickness 10 --method maximum
+      mpr-scp mpr series/ --out obl --orientation=1,0,0,0,0.7071068,-0.7071068 --interval 2
+    """
+    from scp.cli import contact_sheet
+    from scp.cli.report import report_text
+    from scp.config import load
+
+    planes = PlaneRequest(
+        direction=direction or (Direction.OBLIQUE if orientation else Direction.CORONAL),
+        orientation=_six(_numbers(orientation, 6, "--orientation")) if orientation else None,
+        position=_three(_numbers(position, 3, "--position")) if position else None,
+        operation=operation or (Operation.SLAB if thickness else Operation.MPR),
+        thickness_mm=thickness,
+        interval_mm=interval,
+        method=Method[f"{method.name}_IP"],
+    )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
+    settings = load(config)
+    request = MPRRequest(
+        planes, path=path, policy=policy, minimum_images=minimum, sop_class=settings.results.sop_class
+    )
+    means = _means(settings, path, within)
+    prospect = _prospect(request, means)
+    _render(prospect, means, out)
+    sheet = out / "contact_sheet.png"
+    objects = sorted(out.glob("*.dcm"))
+    contact_sheet.write(objects, sheet)
+    if as_json:
+        print_json(_as_json(prospect.report, path) | {"planes": list(map(str, objects)), "sheet": str(sheet)})
+    else:
+        print(report_text(prospect.report, _folder(path)))
+        print(f"{len(objects)} planes and {sheet.name} in {out}")
+
+
+def explain(
+    path: Source,
+    minimum: Minimum = None,
+    policy: PolicyChoice = None,
+    within: Within = None,
+    config: ConfigFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Say which files belong to the series of the current image, which do not and why, and what is missing.
+
+    \b
+    Examples:
+      mpr-scp explain series/0042.dcm
+      mpr-scp explain series/ --json
+    """
+    from scp import pipeline
+    from scp.cli.report import report_text
+    from scp.config import load
+    from scp.selection import refusal
+
+    settings = load(config)
+    request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
+    try:
+        report = pipeline.explain(request, _means(settings, path, within), _never)
+    except Refused as error:
+        if as_json:
+            print_json(_without_report(error))
+        raise
+    if as_json:
+        print_json(_as_json(report, path))
+    else:
+        print(report_text(report, _folder(path)))
+    if not report.ok:
+        raise refusal(report)
+
+
+def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise typer.BadParameter(
+            f"{text!r} is not {count} numbers with commas between them", param_hint=option
+        )
+    return numbers
+
+
+def _six(numbers: tuple[float, ...]) -> Orientation:
+    a, b, c, d, e, f = numbers
+    return a, b, c, d, e, f
+
+
+def _three(numbers: tuple[float, ...]) -> Vector:
+    x, y, z = numbers
+    return x, y, z
+
+
+def _never() -> bool:
+    return False
+
+
+def _folder(path: Path) -> Path:
+    return path.absolute() if path.is_dir() else path.absolute().parent
+
+
+def _means(settings: "Config", path: Path, within: Path | None) -> "Means":
+    """Return what a request may use where there is no node: the folders up to *within*."""
+    from scp import pipeline
+
+    return pipeline.folder_means(settings, within.absolute() if within else _folder(path).parent)
+
+
+def _prospect(request: MPRRequest, means: "Means") -> "Prospect":
+    from scp import pipeline
+    from scp.selection import refusal
+
+    with progress("selecting"):
+        report = pipeline.explain(request, means, _never)
+        if not report.ok:
+            raise refusal(report)
+        return pipeline.plan_results(request, report, means.config)
+
+
+def _render(prospect: "Prospect", means: "Means", out: Path) -> None:
+    """Write the planes into *out*; where one fails, *out* is as it was."""
+    from scp import pipeline
+
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
+        planes = Path(spool, "planes")
+        planes.mkdir()
+        count = len(prospect.series.sop_instance_uids)
+        with progress("rendering") as advance:
+            for done, _ in enumerate(pipeline.produce(prospect, means, planes, _never), 1):
+                advance(done, count)
+        planes.rename(out)
+
+
+def _as_json(report: "SelectionReport", path: Path) -> dict[str, object]:
+    from scp.selection import as_json
+
+    return dict(as_json(report, _folder(path)))
+
+
+def _without_report(error: Refused) -> dict[str, object]:
+    """Return what ``--json`` says where a request ended before there was a current image to start from."""
+    empty: dict[str, object] = {"files": [], "missing": [], "notes": [], "searches": []}
+    return {"verdict": error.code, "used": 0, "counts": {}, **empty, "sentence": error.sentence}

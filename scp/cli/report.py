@@ -1,0 +1,56 @@
+"""The selection report as a person reads it: the verdict first, then what is left out, missing and found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from scp.cli.output import table
+from scp.errors import Code
+from scp.model import Missing, SelectionReport
+from scp.selection import counts
+
+
+def report_text(report: SelectionReport, folder: Path) -> str:
+    """Return *report* as lines of text; paths are relative to *folder* where they lie in it."""
+    return "\n".join(_lines(report, folder))
+
+
+def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
+    yield f"current image  {_relative(report.current.path, folder)}"
+    verdict = f"{report.verdict}{f': {report.numbers}' if report.numbers else ''}"
+    yield f"verdict        {verdict}"
+    yield f"used           {len(report.stack)} of {len(report.stack) + len(report.missing)}"
+    left_out = {code: number for code, number in counts(report).items() if code != Code.USED}
+    if left_out:
+        yield "left out       " + ", ".join(f"{code} {number}" for code, number in left_out.items())
+    if report.missing:
+        yield "missing        " + ", ".join(map(_missing, report.missing))
+    for note in report.notes:
+        yield f"note           {note.code}{f': {note.detail}' if note.detail else ''}"
+    excluded = [row for row in report.rows if row.reason != Code.USED]
+    if excluded:
+        yield ""
+        rows = [(_relative(row.path, folder), row.reason, row.detail) for row in excluded]
+        yield table(rows, ("file", "reason", "detail"))
+    if report.searches:
+        yield ""
+        asked = [
+            (
+                search.name,
+                search.asked,
+                f"{search.found} of {search.wanted}",
+                f"{search.seconds:.2f} s",
+                search.detail,
+            )
+            for search in report.searches
+        ]
+        yield table(asked, ("search", "asked", "found", "took", "detail"))
+
+
+def _missing(missing: Missing) -> str:
+    number = "" if missing.instance_number is None else f"{missing.instance_number}"
+    place = "" if missing.position_mm is None else f"at {missing.position_mm:.1f} mm"
+    return " ".join(part for part in (number, place) if part) or missing.sop_instance_uid
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

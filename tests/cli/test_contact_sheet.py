@@ -1,0 +1,103 @@
+"""Contact sheets: the right way up, in the right shape, through the object's own window."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scp.cli import contact_sheet
+from scp.cli.contact_sheet import MARGIN, TILE, directions
+from tests.builders import image, series, write
+
+
+def sheet_of(tmp_path, *datasets, **options) -> np.ndarray:
+    paths = [write(ds, tmp_path / f"{number:03d}.dcm") for number, ds in enumerate(datasets)]
+    contact_sheet.write(paths, tmp_path / "sheet.png", **options)
+    return np.asarray(Image.open(tmp_path / "sheet.png").convert("L"))
+
+
+def pictured(sheet: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the first picture of *sheet*, whose own margin is known."""
+    left = (max(width, contact_sheet.LABEL_WIDTH) + 2 * MARGIN - width) // 2
+    return sheet[30 + MARGIN : 30 + MARGIN + height, left : left + width]
+
+
+@pytest.mark.parametrize(
+    ("vector", "letters"),
+    [
+        ((1, 0, 0), "L"),
+        ((-1, 0, 0), "R"),
+        ((0, 1, 0), "P"),
+        ((0, -1, 0), "A"),
+        ((0, 0, 1), "H"),
+        ((0, 0, -1), "F"),
+        ((0, 0.5, -0.87), "FP"),
+        ((0.8, -0.6, 0), "LA"),
+        ((0.99, 0.1, 0), "L"),
+    ],
+)
+def test_letters_name_the_patients_directions_the_nearest_first(vector, letters):
+    assert directions(vector) == letters
+
+
+def test_the_first_pixel_is_at_the_upper_left(tmp_path):
+    pixels = np.zeros((8, 8), np.int16)
+    pixels[:2, :3] = 1000
+    picture = pictured(
+        sheet_of(tmp_path, image(pixels=pixels, WindowCenter=500, WindowWidth=1000)), TILE, TILE
+    )
+    assert picture[10, 10] == 255
+    assert picture[10, -10] == picture[-10, 10] == picture[-10, -10] == 0
+
+
+def test_pixel_spacing_gives_the_shape(tmp_path):
+    pixels = np.full((8, 8), 1000, np.int16)
+    flat = image(pixels=pixels, spacing=(1.0, 2.0), WindowCenter=0, WindowWidth=1000)
+    sheet = sheet_of(tmp_path, flat)
+    assert (pictured(sheet, TILE // 2, TILE) == 255).all()
+
+
+def test_grey_follows_the_window_and_the_rescale(tmp_path):
+    pixels = np.array([[0, 50, 100]] * 3, np.int16)
+    ds = image(pixels=pixels, RescaleIntercept="-50", WindowCenter="0", WindowWidth="100")
+    picture = pictured(sheet_of(tmp_path, ds), TILE, TILE)
+    assert (picture[100, 5], picture[100, -5]) == (0, 255)
+    assert abs(int(picture[100, TILE // 2]) - 127) <= 1
+
+
+def test_without_a_window_the_values_themselves_make_one_and_padding_does_not_count(tmp_path):
+    pixels = np.linspace(100, 200, 64).reshape(8, 8).astype(np.int16)
+    pixels[0] = -2000
+    ds = image(pixels=pixels, PixelPaddingValue=-2000)
+    picture = pictured(sheet_of(tmp_path, ds), TILE, TILE)
+    assert picture[-5, -5] == 255
+    assert 10 < picture[45, TILE // 2] < 60
+
+
+def test_colour_is_shown_as_colour(tmp_path):
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[..., 0] = 200
+    ds = image(
+        pixels=pixels,
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+        RescaleType=None,
+        RescaleSlope=None,
+        RescaleIntercept=None,
+    )
+    write(ds, tmp_path / "rgb.dcm")
+    contact_sheet.write([tmp_path / "rgb.dcm"], tmp_path / "sheet.png")
+    assert Image.open(tmp_path / "sheet.png").getpixel((120, 150)) == (200, 0, 0)
+
+
+def test_at_most_so_many_planes_are_shown_the_first_and_the_last_among_them(tmp_path, monkeypatch):
+    shown = []
+    tile = contact_sheet._tile
+    monkeypatch.setattr(contact_sheet, "_tile", lambda ds: shown.append(ds.InstanceNumber) or tile(ds))
+    sheet_of(tmp_path, *series(9), most=4)
+    assert (shown[0], shown[-1], len(shown)) == (1, 9, 4)
+
+
+def test_no_plane_is_no_sheet(tmp_path):
+    with pytest.raises(ValueError, match="no plane"):
+        contact_sheet.write([], tmp_path / "sheet.png")

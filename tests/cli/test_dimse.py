@@ -1,0 +1,181 @@
+"""``echo``, ``send``, ``find``, ``move`` and ``get`` over loopback, against an application entity of pynetdicom."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.sop_class import (
+    PatientRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
+)
+
+from scp.cli import main
+from tests.builders import image, series, write
+
+pytestmark = pytest.mark.wire
+
+MODELS = (
+    Verification,
+    StudyRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+    StudyRootQueryRetrieveInformationModelGet,
+)
+
+
+@dataclass
+class Twin:
+    """An archive of a few answers; what it was asked stands in *asked*."""
+
+    port: int = 0
+    stored: list[Dataset] = field(default_factory=list)
+    asked: list[evt.Event] = field(default_factory=list)
+    store_status: int = 0x0000
+    held: list[Dataset] = field(default_factory=list)
+    refusal: Dataset | None = None
+
+    def on_store(self, event: evt.Event) -> int:
+        self.stored.append(event.dataset)
+        return self.store_status
+
+    def on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        self.asked.append(event)
+        for ds in self.held:
+            answer = Dataset()
+            answer.PatientID, answer.SOPInstanceUID = ds.PatientID, ds.SOPInstanceUID
+            yield 0xFF00, answer
+
+    def on_get(self, event: evt.Event) -> Iterator[object]:
+        self.asked.append(event)
+        yield len(self.held)
+        for ds in self.held:
+            yield 0xFF00, ds
+
+    def on_move(self, event: evt.Event) -> Iterator[object]:
+        self.asked.append(event)
+        if self.refusal is not None:
+            yield "127.0.0.1", self.port
+            yield 1
+            yield self.refusal, None
+            return
+        yield "127.0.0.1", self.port
+        yield len(self.held)
+        for ds in self.held:
+            yield 0xFF00, ds
+
+
+@pytest.fixture
+def twin() -> Iterator[Twin]:
+    twin = Twin()
+    ae = AE("TWIN")
+    for model in MODELS:
+        ae.add_supported_context(model)
+    for context in AllStoragePresentationContexts:
+        ae.add_supported_context(context.abstract_syntax, scu_role=True, scp_role=True)
+    handlers = [
+        (evt.EVT_C_STORE, twin.on_store),
+        (evt.EVT_C_FIND, twin.on_find),
+        (evt.EVT_C_GET, twin.on_get),
+        (evt.EVT_C_MOVE, twin.on_move),
+    ]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    twin.port = server.server_address[1]
+    yield twin
+    server.shutdown()
+
+
+@pytest.fixture
+def run(capsys, twin):
+    """Return a function that runs a command against the twin and tells exit code, stdout and stderr."""
+
+    def run(command: str, *words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([command, "127.0.0.1", str(twin.port), *map(str, words), "--aec", "TWIN"])
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def test_echo_says_who_answers(run, twin):
+    assert run("echo") == (0, f"127.0.0.1:{twin.port} answers as TWIN\n", "")
+
+
+def test_nobody_there_is_one_sentence(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["echo", "127.0.0.1", "1", "--aec", "TWIN"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_send_takes_folders_and_leaves_out_what_is_no_dicom(run, twin, tmp_path):
+    for ds in series(3):
+        write(ds, tmp_path / "series" / f"{ds.InstanceNumber}.dcm")
+    (tmp_path / "series" / "notes.txt").write_text("no image")
+    code, out, _ = run("send", tmp_path / "series")
+    assert (code, out) == (0, "sent 3 of 3; 1 files are no DICOM\n")
+    assert [ds.InstanceNumber for ds in twin.stored] == [1, 2, 3]
+
+
+def test_what_is_not_taken_is_counted_and_fails(run, twin, tmp_path):
+    twin.store_status = 0xA700
+    path = write(image(), tmp_path / "one.dcm")
+    code, out, err = run("send", path)
+    assert (code, out) == (1, "sent 0 of 1\n")
+    assert "1 of 1 were not taken" in err
+    assert "0xA700" in err
+
+
+def test_a_warning_of_the_other_end_is_no_failure(run, twin, tmp_path):
+    twin.store_status = 0xB007
+    assert run("send", write(image(), tmp_path / "one.dcm"))[0] == 0
+
+
+def test_find_prints_each_answer(run, twin):
+    twin.held = series(2)
+    code, out, _ = run("find", "-k", "QueryRetrieveLevel=IMAGE", "-k", "PatientID", "-k", "SOPInstanceUID")
+    assert code == 0
+    assert out.count("PatientID       P-1") == 2
+
+
+def test_find_as_json_is_a_list_of_answers(run, twin):
+    twin.held = series(1)
+    out = run("find", "-k", "QueryRetrieveLevel=IMAGE", "-k", "PatientID", "--json")[1]
+    assert json.loads(out) == [{"SOPInstanceUID": twin.held[0].SOPInstanceUID, "PatientID": "P-1"}]
+
+
+def test_the_calling_title_and_the_root_model_are_ours_to_choose(run, twin):
+    run("find", "-k", "QueryRetrieveLevel=PATIENT", "--patient-root", "--aet", "WORKSTATION")
+    (event,) = twin.asked
+    assert event.assoc.requestor.ae_title.strip() == "WORKSTATION"
+    assert event.request.AffectedSOPClassUID == PatientRootQueryRetrieveInformationModelFind
+
+
+def test_move_tells_the_destination_and_counts_what_went_there(run, twin):
+    twin.held = series(2)
+    code, out, _ = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE")
+    assert (code, out) == (0, "2 images to TWIN\n")
+    assert twin.asked[0].request.MoveDestination.strip() == "TWIN"
+
+
+def test_a_refusal_shows_status_and_error_comment(run, twin):
+    twin.refusal = Dataset()
+    twin.refusal.Status, twin.refusal.ErrorComment = 0xC011, "missing-instances: 2 of 120 (7, 8)"
+    code, out, err = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE")
+    assert (code, out) == (1, "")
+    assert "missing-instances: 2 of 120 (7, 8)" in err
+
+
+def test_get_writes_what_comes_into_a_folder(run, twin, tmp_path):
+    twin.held = series(2)
+    code, out, _ = run("get", "--out", tmp_path / "got", "-k", "QueryRetrieveLevel=IMAGE")
+    assert (code, out) == (0, f"2 images in {tmp_path / 'got'}\n")
+    got = [pydicom.dcmread(path) for path in sorted((tmp_path / "got").iterdir())]
+    assert {ds.SOPInstanceUID for ds in got} == {ds.SOPInstanceUID for ds in twin.held}
+    assert {ds.PixelData for ds in got} == {ds.PixelData for ds in twin.held}
