@@ -1,0 +1,346 @@
+"""One association: pynetdicom's, with our negotiation and our services in place of its handlers.
+
+Seams (each held by a test): ``ACSE._negotiate_as_acceptor`` asks admission and rights instead of a list of
+contexts; ``Association._serve_request`` gives a request to ``serve`` instead of a service class, so that
+private storage classes work like any other and a retrieve runs our own loop; ``Association._run_reactor``
+waits for news instead of looking every millisecond, and counts idle time from the end of the last service.
+The state machine, ACSE and DIMSE messages (PS3.7, PS3.8) stay pynetdicom's.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom import evt
+from pynetdicom.acse import ACSE
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext
+
+from scp.config import Limits
+from scp.errors import PeerFailed
+from scp.model import Origin, Sink
+from scp.net import command
+from scp.net.admission import Admitted
+from scp.net.fastpath import IS_COMMAND, IS_LAST, FastDUL, StoreRequest
+from scp.net.negotiation import Answer, Result, Role, answer
+from scp.net.reception import Reception
+from scp.net.stream import Stream
+from scp.net.transport import NodeSocket, NotifyingQueue
+
+LOGGER = logging.getLogger(__name__)
+
+APPLICATION_CONTEXT_UID = "1.2.840.10008.3.1.1.1"
+
+MAXIMUM_SENT_PDU = 128 << 10
+"""What we send at most at once, also to a peer that takes PDUs of any length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and why, for the log."""
+
+    result: int
+    source: int
+    diagnostic: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One DIMSE request and its context: *message* is pynetdicom's primitive, or a ``StoreRequest``."""
+
+    message: Any
+    context_id: int
+    abstract_syntax: UID
+    transfer_syntax: UID
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How an association behaves: who may enter, where data sets go, who answers."""
+
+    limits: Limits
+    sink: Sink
+    serve: Callable[["NodeAssociation", Request], None]
+    admit: Callable[["NodeAssociation", A_ASSOCIATE], Admitted | Rejection]
+
+
+class NodeAssociation(Association):  # type: ignore[misc]
+    """An association of this node, in either mode; see the module."""
+
+    is_established: bool
+
+    def __init__(self, ae: ApplicationEntity, mode: str, conduct: Conduct, stream: Stream) -> None:
+        super().__init__(ae, mode)
+        self.conduct = conduct
+        self.admitted: Admitted | None = None
+        self.busy_since: float | None = None
+        self._news = threading.Event()
+        self._one_message = threading.Lock()
+        self.acse = NodeACSE(self)
+        self.dul = FastDUL(self, self._news)
+        self.dul.artim_timer.timeout = ae.acse_timeout
+        self.dul._idle_timer.timeout = ae.network_timeout
+        self.dimse.msg_queue = NotifyingQueue(self._news.set)
+        self.stream = stream
+        self.set_socket(NodeSocket(self, stream))
+
+    @property
+    def calling_ae_title(self) -> str:
+        return str(self.requestor.ae_title or "").strip()
+
+    @property
+    def called_ae_title(self) -> str:
+        """Called AE Title of the request: the node's own, or a preset's."""
+        return str(self.requestor.primitive.called_ae_title or "").strip()
+
+    @property
+    def remote_address(self) -> str:
+        remote = self.requestor if self.is_acceptor else self.acceptor
+        return str(remote.address_info.address)
+
+    @property
+    def gone(self) -> bool:
+        """Tell whether the peer has aborted or vanished, or the association ended in any other way."""
+        return not self.is_established or self.acse.is_aborted() or not self.dul.is_alive()
+
+    def is_cancelled(self, message_id: int) -> bool:
+        """Tell whether a C-CANCEL for *message_id* came (PS3.7 9.3.2.3); asked again, it still says so."""
+        return message_id in self.dimse.cancel_req
+
+    def may(self, *rights: str) -> bool:
+        """Tell whether the requestor holds any of *rights*."""
+        return self.admitted is not None and self.admitted.may(*rights)
+
+    def respond(self, response: Any, context_id: int) -> None:
+        """Send a DIMSE message now."""
+        with self._one_message:
+            self.dimse.send_msg(response, context_id)
+
+    def send_message(self, context_id: int, encoded: bytes, data_set: bytes = b"") -> bool:
+        """Send an encoded command set and data set, if any; tell whether they went out."""
+        return self.stream_message(context_id, encoded, BytesIO(data_set), len(data_set))
+
+    def stream_message(self, context_id: int, encoded: bytes, data_set: Any, length: int) -> bool:
+        """Send an encoded command set and *length* bytes that are read from *data_set*.
+
+        Tells whether they went out. Raises ``OSError`` when they cannot be read: half a message is out then.
+        """
+        with self._one_message:
+            sent = self.dul.send_fragment(context_id, IS_COMMAND | IS_LAST, encoded)
+            return sent and (not length or self._send_data_set(context_id, data_set, length))
+
+    def _send_data_set(self, context_id: int, data_set: Any, length: int) -> bool:
+        most = (self.dimse.maximum_pdu_size or MAXIMUM_SENT_PDU) - 6
+        buffer = memoryview(bytearray(min(most, MAXIMUM_SENT_PDU, length) or 1))
+        while True:
+            taken = data_set.readinto(buffer[: min(len(buffer), length)])
+            length -= taken
+            last = length == 0
+            if not taken and not last:
+                raise OSError("the file is shorter than it was")
+            if not self.dul.send_fragment(context_id, IS_LAST if last else 0, buffer[:taken]):
+                return False
+            if last:
+                return True
+
+    def next_message(self, timeout_s: float) -> tuple[int, Any]:
+        """Return the next message with its context id. Raises ``PeerFailed`` when none comes."""
+        ends = time.monotonic() + timeout_s
+        while not self.gone:
+            try:
+                context_id, message = self.dimse.msg_queue.get(
+                    timeout=max(0.0, min(1.0, ends - time.monotonic()))
+                )
+            except queue.Empty:
+                if time.monotonic() >= ends:
+                    raise PeerFailed(f"no answer within {timeout_s:.3g} s") from None
+                continue
+            if message is not None:
+                return context_id, message
+        raise PeerFailed("the association was aborted, or the connection lost")
+
+    def receive(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Reception:
+        """Begin to receive the data set of a C-STORE request."""
+        context = self._accepted_cx[context_id]
+        origin = Origin(
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=str(context.transfer_syntax[0]),
+            calling_ae_title=self.calling_ae_title if self.is_acceptor else str(self.acceptor.ae_title),
+            address=self.remote_address,
+        )
+        return Reception(self.conduct.sink, origin, self.conduct.limits.maximum_instance)
+
+    def respond_to_store(
+        self, request: StoreRequest, context_id: int, status: int, comment: str = ""
+    ) -> None:
+        """Send the C-STORE-RSP to *request*."""
+        encoded = command.store_response(
+            request.sop_class_uid, request.sop_instance_uid, request.message_id or 0, status, comment
+        )
+        self.send_message(context_id, encoded)
+
+    def request_of(self, message: Any, context_id: int) -> "Request":
+        """Return *message* with what its context says of it."""
+        context = self._accepted_cx[context_id]
+        return Request(message, context_id, context.abstract_syntax, context.transfer_syntax[0])
+
+    def _abort_blocking(self, block: bool = True) -> None:
+        self.dul.interrupt()
+        super()._abort_blocking(block)
+
+    def run_reactor(self) -> None:
+        """Run pynetdicom's; whichever way it ends, messages nobody answers any more leave nothing."""
+        try:
+            super().run_reactor()
+        finally:
+            self.abandon_messages()
+
+    def abandon_messages(self) -> None:
+        """Leave no trace of data sets that were received and are not served."""
+        with self.dimse.msg_queue.mutex:
+            waiting = list(self.dimse.msg_queue.queue)
+        for _, message in waiting:
+            self._drop(message)
+
+    def _run_reactor(self) -> None:
+        """Serve until the association ends; the order of checks is pynetdicom's."""
+        self._is_paused = False
+        while not self._kill:
+            self._is_paused = True
+            self._reactor_checkpoint.wait()
+            self._is_paused = False
+            self._news.wait(max(0.0, self.dul._idle_timer.remaining))
+            self._news.clear()
+            while (queued := self.dimse.get_msg(block=False))[1] is not None:
+                self._serve_request(queued[1], queued[0])
+            if self._has_ended():
+                self.kill()
+                return
+
+    def _has_ended(self) -> bool:
+        """Answer a release, notice an abort, a lost connection and too long a silence."""
+        if self.is_established and self.acse.is_release_requested():
+            self.acse.send_release(is_response=True)
+            self.is_released = True
+            self.is_established = False
+        elif self.acse.is_aborted() or not self.dul.is_alive():
+            self.is_aborted = True
+            self.is_established = False
+        elif self.dul.idle_timer_expired() and self.dimse.message is None:
+            LOGGER.info("%s: silent for limits.idle_deadline", self.name)
+            self.acse.send_ap_abort(0x00)
+        else:
+            return False
+        return True
+
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        """Give one request to ``serve``; what it raises is our own fault and ends the association."""
+        if self._sent_release or self.gone:
+            self._drop(msg)
+            return
+        if context_id not in self._accepted_cx or not msg.is_valid_request:
+            LOGGER.warning("%s: a message that is no valid request", self.name)
+            self._drop(msg)
+            self.abort()
+            return
+        self._is_paused = True
+        self.busy_since = time.monotonic()
+        try:
+            self.conduct.serve(self, self.request_of(msg, context_id))
+        except Exception:
+            LOGGER.exception("%s: the service for %s failed", self.name, type(msg).__name__)
+            self.abort()
+        finally:
+            self._drop(msg)
+            self.busy_since = None
+            self._is_paused = False
+            self.dimse.cancel_req = {}
+            self.dul._idle_timer.restart()
+
+    def _drop(self, message: Any) -> None:
+        if isinstance(message, StoreRequest):
+            message.reception.abandon()
+
+
+class NodeACSE(ACSE):  # type: ignore[misc]
+    """Negotiates by admission and rights (PS3.8 7.1.1, PS3.7 D.3.3)."""
+
+    def _negotiate_as_acceptor(self) -> None:
+        association: NodeAssociation = self.assoc
+        request: A_ASSOCIATE = self.requestor.primitive
+        self.requestor.ae_title = request.calling_ae_title
+        verdict = self._admission(association, request)
+        if isinstance(verdict, Rejection):
+            LOGGER.info("rejected %s: %s", association.calling_ae_title, verdict.reason)
+            self.send_reject(verdict.result, verdict.source, verdict.diagnostic)
+            evt.trigger(association, evt.EVT_REJECTED, {})
+            association.kill()
+            return
+        association.admitted = verdict
+        self._accept(association, request, verdict)
+
+    def _admission(self, association: NodeAssociation, request: A_ASSOCIATE) -> Admitted | Rejection:
+        if request.application_context_name != APPLICATION_CONTEXT_UID:
+            return Rejection(
+                1, 1, 2, f"the application context {request.application_context_name} is not DICOM"
+            )
+        return association.conduct.admit(association, request)
+
+    def _accept(self, association: NodeAssociation, request: A_ASSOCIATE, admitted: Admitted) -> None:
+        roles = {
+            uid: Role(bool(item.scu_role), bool(item.scp_role))
+            for uid, item in self.requestor.role_selection.items()
+        }
+        answers = [
+            answer(
+                proposed.context_id,
+                proposed.abstract_syntax,
+                proposed.transfer_syntax,
+                roles.get(proposed.abstract_syntax),
+                admitted.may,
+            )
+            for proposed in request.presentation_context_definition_list
+        ]
+        contexts = [_context(one) for one in answers]
+        association._accepted_cx = {c.context_id: c for c in contexts if c.result == Result.ACCEPTANCE}
+        association._rejected_cx = [c for c in contexts if c.result != Result.ACCEPTANCE]
+        for item in _role_items(answers, roles):
+            self.acceptor.add_negotiation_item(item)
+        self.send_accept()
+        evt.trigger(association, evt.EVT_ACCEPTED, {})
+        association.is_established = True
+        evt.trigger(association, evt.EVT_ESTABLISHED, {})
+
+
+def _context(answered: Answer) -> PresentationContext:
+    context = PresentationContext()
+    context.context_id = answered.context_id
+    context.abstract_syntax = answered.abstract_syntax
+    context.transfer_syntax = [answered.transfer_syntax]
+    context.result = int(answered.result)
+    context._as_scp = answered.role.scu
+    context._as_scu = answered.role.scp
+    return context
+
+
+def _role_items(answers: list[Answer], proposed: dict[UID, Role]) -> list[SCP_SCU_RoleSelectionNegotiation]:
+    """Return one role item for each class that was proposed with roles and accepted (PS3.7 D.3.3.4)."""
+    items = {}
+    for one in answers:
+        if one.result is Result.ACCEPTANCE and one.abstract_syntax in proposed:
+            item = SCP_SCU_RoleSelectionNegotiation()
+            item.sop_class_uid = one.abstract_syntax
+            item.scu_role = one.role.scu
+            item.scp_role = one.role.scp
+            items[one.abstract_syntax] = item
+    return list(items.values())

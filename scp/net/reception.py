@@ -1,0 +1,72 @@
+"""One C-STORE data set on its way into the sink, as the bytes that arrived.
+
+``net`` writes fragments as they come, ``services.store`` finishes it when the message is complete. An error
+of the sink is kept until then, and the rest of the message dropped, because a C-STORE can be answered only
+when its whole data set has been read (PS3.7 9.1.1). Nothing is decoded or encoded here.
+"""
+
+from pydicom.uid import UID
+
+from scp.errors import StoreRefused, Unparseable
+from scp.model import Incoming, Origin, Sink, Stored
+
+
+class Reception:
+    """Writes one instance into a sink; at most *maximum_bytes* of it."""
+
+    def __init__(self, sink: Sink, origin: Origin, maximum_bytes: int) -> None:
+        self.origin = origin
+        self.received_bytes = 0
+        self._maximum_bytes = maximum_bytes
+        self._incoming: Incoming | None = None
+        self._error: Exception | None = None
+        try:
+            _check_identity(origin)
+            self._incoming = sink.begin(origin)
+        except Exception as error:
+            self._error = error
+
+    @property
+    def overflowed(self) -> bool:
+        return self.received_bytes > self._maximum_bytes
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Take the next bytes; never raises for what the sink says."""
+        self.received_bytes += len(fragment)
+        if self._incoming is None:
+            return
+        try:
+            if self.overflowed:
+                raise StoreRefused(
+                    f"the data set is longer than limits.maximum_instance, {self._maximum_bytes}"
+                )
+            self._incoming.write(fragment)
+        except Exception as error:
+            self._error = error
+            self.abandon()
+
+    def finish(self) -> Stored:
+        """Make the instance durable. Raises what the sink said first, ``StoreRefused`` mostly."""
+        incoming, self._incoming = self._incoming, None
+        if self._error is not None:
+            raise self._error
+        if incoming is None:
+            raise Unparseable("the data set was abandoned before it was complete")
+        try:
+            return incoming.commit()
+        except BaseException:
+            incoming.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Leave no trace of it; harmless when it is finished or abandoned already."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.abandon()
+
+
+def _check_identity(origin: Origin) -> None:
+    """Refuse a command whose UIDs are no UIDs (PS3.5 9.1): they go into paths and queries."""
+    for name, uid in (("Class", origin.sop_class_uid), ("Instance", origin.sop_instance_uid)):
+        if not UID(uid).is_valid:
+            raise Unparseable(f"Affected SOP {name} UID {uid[:80]!r} is no UID")

@@ -1,0 +1,563 @@
+"""This node as a requestor: C-ECHO, C-FIND, C-GET, C-MOVE and C-STORE towards configured peers.
+
+Each operation is one association with one deadline for all of it, from the connection to the release;
+whatever goes wrong at the other end is one ``PeerFailed`` that says what, in a sentence. Answers are checked
+against what was asked; data sets go in and out as the bytes that they are (``net.sending``,
+``net.reception``).
+"""
+
+import contextlib
+import socket
+import time
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, build_context
+from pynetdicom._globals import MODE_REQUESTOR
+from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE
+from pynetdicom.dsutils import decode, encode
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext, StoragePresentationContexts
+from pynetdicom.sop_class import (
+    PatientRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+    Verification,
+)
+from pynetdicom.transport import AddressInformation
+
+from scp.config import Config, Peer
+from scp.errors import Cancelled, MprScpError, PeerFailed, StoreRefused
+from scp.model import FileRef, Incoming, Origin, Sink, Stored
+from scp.net.association import Conduct, NodeAssociation, Rejection, Request
+from scp.net.fastpath import StoreRequest
+from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
+from scp.net.sending import Kind, Originator, contexts_for, send_file
+from scp.net.stream import Stream
+
+FIND = {
+    "PATIENT": PatientRootQueryRetrieveInformationModelFind,
+    "STUDY": StudyRootQueryRetrieveInformationModelFind,
+}
+GET = {
+    "PATIENT": PatientRootQueryRetrieveInformationModelGet,
+    "STUDY": StudyRootQueryRetrieveInformationModelGet,
+}
+MOVE = {
+    "PATIENT": PatientRootQueryRetrieveInformationModelMove,
+    "STUDY": StudyRootQueryRetrieveInformationModelMove,
+}
+
+PENDING = (0xFF00, 0xFF01)
+WARNINGS = (0xB000, 0xB001)
+MESSAGE_ID = 1
+MAXIMUM_CONTEXTS = 128
+
+REJECTED_BECAUSE = {
+    (1, 1): "no reason given",
+    (1, 2): "application context not supported",
+    (1, 3): "our AE title is not known there",
+    (1, 7): "the called AE title is not theirs",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "too many associations",
+}
+"""By source and reason of the A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubOperations:
+    """How a retrieve ended: counts of its sub-operations, and Failed SOP Instance UID List (0008,0058)."""
+
+    status: int
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
+    failed_sop_instance_uids: tuple[str, ...] = ()
+    error_comment: str = ""
+    stored: tuple[Stored, ...] = ()
+    unasked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the other end said of one instance: Status and Error Comment of its C-STORE-RSP."""
+
+    ref: FileRef
+    status: int
+    error_comment: str = ""
+
+
+@dataclass(slots=True)
+class Deadline:
+    """A total: *seconds* from its creation."""
+
+    seconds: float
+    _ends: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ends = time.monotonic() + self.seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left. Raises ``PeerFailed`` when there are none."""
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise PeerFailed(f"not done within {self.seconds:g} s")
+        return left
+
+
+class Requestor:
+    """Calls peers, as ``node.ae_title`` unless told otherwise."""
+
+    def __init__(self, config: Config, local_ae_title: str = "") -> None:
+        self.config = config
+        self.local_ae_title = local_ae_title or config.node.ae_title
+
+    def echo(self, peer: Peer, *, deadline_s: float | None = None) -> None:
+        """Verify that *peer* answers (PS3.4 Annex A). Raises ``PeerFailed``."""
+        deadline = Deadline(deadline_s or peer.deadline)
+        with self._associated(peer, [build_context(Verification)], deadline) as association:
+            request = C_ECHO()
+            request.MessageID = MESSAGE_ID
+            request.AffectedSOPClassUID = Verification
+            association.respond(request, _context_of(association, Verification))
+            _, response = association.next_message(deadline.left_s)
+            if getattr(response, "Status", None) != 0x0000:
+                raise PeerFailed(f"C-ECHO was answered with {_status_text(response)}")
+
+    def find(
+        self, peer: Peer, identifier: Dataset, *, root_model: str = "STUDY", deadline_s: float | None = None
+    ) -> "Answers":
+        """Query *peer* (PS3.4 C.4.1); the association begins with the first answer asked for."""
+        return Answers(self._find(peer, identifier, root_model, deadline_s), identifier)
+
+    def get(
+        self,
+        peer: Peer,
+        identifier: Dataset,
+        sink: Sink,
+        *,
+        wanted: Collection[str] | None = None,
+        sop_classes: Iterable[str] = (),
+        transfer_syntaxes: Iterable[str] = RANKING,
+        root_model: str = "STUDY",
+        deadline_s: float | None = None,
+    ) -> SubOperations:
+        """Retrieve into *sink* by C-GET (PS3.4 C.4.3).
+
+        Only the SOP Instance UIDs in *wanted* are taken (``None`` takes all); what else comes is refused and
+        named in ``unasked``. *sop_classes* are what we offer to receive, by default all usual ones.
+        Raises ``PeerFailed``; what was stored until then stays stored.
+        """
+        deadline = Deadline(deadline_s or peer.deadline)
+        offered = list(sop_classes) or [str(c.abstract_syntax) for c in StoragePresentationContexts]
+        contexts = [build_context(GET[root_model], list(PLAIN_SYNTAXES))]
+        contexts += [build_context(uid, list(transfer_syntaxes)) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
+        picky = _PickySink(sink, wanted)
+        roles = [_storage_scp(uid) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
+        with self._associated(peer, contexts, deadline, sink=picky, roles=roles) as association:
+            _send_query(association, C_GET(), GET[root_model], identifier)
+            response = picky.receive_until_done(association, deadline)
+        return _sub_operations(response, tuple(picky.stored), tuple(picky.unasked))
+
+    def move(
+        self,
+        peer: Peer,
+        identifier: Dataset,
+        destination_ae_title: str,
+        *,
+        root_model: str = "STUDY",
+        deadline_s: float | None = None,
+    ) -> SubOperations:
+        """Let *peer* send to *destination_ae_title* (PS3.4 C.4.2). Raises ``PeerFailed``."""
+        deadline = Deadline(deadline_s or peer.deadline)
+        contexts = [build_context(MOVE[root_model], list(PLAIN_SYNTAXES))]
+        with self._associated(peer, contexts, deadline) as association:
+            request = C_MOVE()
+            request.MoveDestination = destination_ae_title
+            _send_query(association, request, MOVE[root_model], identifier)
+            response = _final_response(association, deadline)
+        return _sub_operations(response)
+
+    def store(
+        self, peer: Peer, refs: Iterable[FileRef], *, deadline_s: float | None = None
+    ) -> Iterator[Sent]:
+        """Send files over one association, in order, as the bytes that they are; yield what came back."""
+        with self.sender(peer, deadline_s=deadline_s) as sender:
+            listed = list(refs)
+            sender.expect(listed)
+            for ref in listed:
+                yield sender.send(ref)
+
+    def sender(
+        self, peer: Peer, originator: Originator | None = None, *, deadline_s: float | None = None
+    ) -> "LazySender":
+        """Return what sends to *peer* and associates with it at the first object."""
+        return LazySender(self, peer, originator, deadline_s or self.config.limits.message_deadline)
+
+    def _find(
+        self, peer: Peer, identifier: Dataset, root_model: str, deadline_s: float | None
+    ) -> Iterator[Dataset]:
+        deadline = Deadline(deadline_s or peer.deadline)
+        contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
+        with self._associated(peer, contexts, deadline) as association:
+            context_id = _send_query(association, C_FIND(), FIND[root_model], identifier)
+            while True:
+                _, response = association.next_message(deadline.left_s)
+                if not isinstance(response, C_FIND) or response.Status is None:
+                    raise PeerFailed(f"C-FIND was answered by a {type(response).__name__} message")
+                if response.Status not in PENDING:
+                    break
+                syntax = association._accepted_cx[context_id].transfer_syntax[0]
+                try:
+                    yield _decoded(response.Identifier, syntax)
+                except GeneratorExit:
+                    _cancel(association, context_id)
+                    raise
+            if response.Status != 0x0000:
+                raise PeerFailed(f"C-FIND ended with {_status_text(response)}")
+
+    @contextlib.contextmanager
+    def _associated(
+        self,
+        peer: Peer,
+        contexts: list[PresentationContext],
+        deadline: Deadline,
+        *,
+        sink: Sink | None = None,
+        roles: Iterable[SCP_SCU_RoleSelectionNegotiation] = (),
+    ) -> Iterator[NodeAssociation]:
+        """Associate, and release at the end; abort when anything is raised. Errors name the peer."""
+        association: NodeAssociation | None = None
+        try:
+            association = self.associate(peer, contexts, deadline, sink=sink, roles=roles)
+            yield association
+            release(association)
+        except PeerFailed as error:
+            raise PeerFailed(f"{peer.name or peer.ae_title}: {error}") from error
+        finally:
+            if association is not None:
+                end(association)
+
+    def associate(
+        self,
+        peer: Peer,
+        contexts: list[PresentationContext],
+        deadline: Deadline,
+        *,
+        sink: Sink | None = None,
+        roles: Iterable[SCP_SCU_RoleSelectionNegotiation] = (),
+    ) -> NodeAssociation:
+        """Return an established association with *peer*. Raises ``PeerFailed``.
+
+        It has no reactor thread: whoever called sends and takes messages, and ends it (``release``, ``end``).
+        """
+        stream = self._connect(peer, deadline)
+        entity = AE(self.local_ae_title)
+        entity.acse_timeout = deadline.left_s
+        conduct = Conduct(self.config.limits, sink or _NoSink(), _serve_nothing, _admit_nobody)
+        association = NodeAssociation(entity, MODE_REQUESTOR, conduct, stream)
+        association.name = f"association with {peer.ae_title} at {peer.host}:{peer.port}"
+        association._is_paused = True
+        self._introduce(association, peer, contexts, roles)
+        association.request()
+        if not association.is_established:
+            answer = association.acceptor.primitive
+            end(association)
+            raise PeerFailed(_why_not(answer))
+        return association
+
+    def _connect(self, peer: Peer, deadline: Deadline) -> Stream:
+        if not peer.host or not peer.port:
+            raise PeerFailed("has no host and port in its [peers] table, so it cannot be called")
+        try:
+            connection = socket.create_connection((peer.host, peer.port), timeout=deadline.left_s)
+        except OSError as error:
+            raise PeerFailed(
+                f"no connection to {peer.host}:{peer.port}: {error.strerror or error}"
+            ) from error
+        return Stream(connection, stall_s=self.config.limits.message_deadline)
+
+    def _introduce(
+        self,
+        association: NodeAssociation,
+        peer: Peer,
+        contexts: list[PresentationContext],
+        roles: Iterable[SCP_SCU_RoleSelectionNegotiation],
+    ) -> None:
+        """Fill in both ends of the A-ASSOCIATE-RQ (PS3.8 7.1.1)."""
+        local, remote = association.requestor, association.acceptor
+        connection = association.stream.connection
+        remote.ae_title = peer.ae_title
+        remote.address_info = AddressInformation.from_tuple(connection.getpeername())
+        local.ae_title = self.local_ae_title
+        local.address_info = AddressInformation.from_tuple(connection.getsockname())
+        local.maximum_length = self.config.limits.maximum_pdu
+        local.implementation_class_uid = association.ae.implementation_class_uid
+        local.implementation_version_name = association.ae.implementation_version_name
+        for number, context in enumerate(contexts):
+            context.context_id = 2 * number + 1
+        for item in roles:
+            local.add_negotiation_item(item)
+        local.requested_contexts = contexts
+
+
+class LazySender:
+    """Sends objects to one peer; the association begins with the first, so that a refusal never calls.
+
+    A context manager: released at the end, aborted when something is raised. Raises ``PeerFailed`` when the
+    association cannot be had or is lost; a status of one instance is returned, not raised.
+    """
+
+    def __init__(
+        self, requestor: Requestor, peer: Peer, originator: Originator | None, deadline_s: float
+    ) -> None:
+        self.peer = peer
+        self._requestor = requestor
+        self._originator = originator
+        self._deadline_s = deadline_s
+        self._kinds: dict[Kind, None] = {}
+        self._proposed: frozenset[Kind] = frozenset()
+        self._association: NodeAssociation | None = None
+        self._message_id = 0
+
+    def __enter__(self) -> "LazySender":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        association, self._association = self._association, None
+        if association is not None:
+            with contextlib.suppress(PeerFailed):
+                if kind is None:
+                    release(association)
+            end(association)
+
+    def expect(self, refs: Iterable[FileRef]) -> None:
+        """Say what will be sent, so that one association proposes it all."""
+        self._kinds |= dict.fromkeys(Kind.of(ref) for ref in refs)
+
+    def send(self, ref: FileRef) -> Sent:
+        """Send one object and return its status (0x0122 where the peer takes it in no context)."""
+        try:
+            association = self._ready_for(Kind.of(ref))
+            self._message_id = self._message_id % 0xFFFF + 1
+            response = send_file(association, ref, self._message_id, self._deadline_s, self._originator)
+        except PeerFailed as error:
+            raise PeerFailed(f"{self.peer.name or self.peer.ae_title}: {error}") from error
+        return Sent(ref, response.status or 0, response.error_comment)
+
+    def abort(self) -> None:
+        """End at once; an object that is being sent fails with ``PeerFailed``."""
+        if self._association is not None:
+            end(self._association)
+
+    def _ready_for(self, kind: Kind) -> NodeAssociation:
+        if self._association is not None and kind in self._proposed:
+            return self._association
+        if self._association is not None:
+            release(self._association)
+            end(self._association)
+            self._association = None
+        self._kinds |= {kind: None}
+        kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS)
+        self._proposed = frozenset(kinds)
+        deadline = Deadline(min(self._deadline_s, self._requestor.config.limits.negotiation_deadline))
+        self._association = self._requestor.associate(self.peer, contexts, deadline)
+        return self._association
+
+
+class Answers(Iterator[Dataset]):
+    """The answers of a query that agree with its identifier; *dropped* counts those that do not."""
+
+    def __init__(self, answers: Iterator[Dataset], identifier: Dataset) -> None:
+        self.dropped = 0
+        self._answers = answers
+        self._identifier = identifier
+
+    def __next__(self) -> Dataset:
+        for answer in self._answers:
+            if _agrees(answer, self._identifier):
+                return answer
+            self.dropped += 1
+        raise StopIteration
+
+    def close(self) -> None:
+        """Cancel what is left of the query."""
+        close = getattr(self._answers, "close", None)
+        if close is not None:
+            close()
+
+
+class _PickySink:
+    """Takes only wanted instances, and answers each C-STORE sub-operation of a C-GET."""
+
+    def __init__(self, sink: Sink, wanted: Collection[str] | None) -> None:
+        self.stored: list[Stored] = []
+        self.unasked: list[str] = []
+        self._sink = sink
+        self._wanted = wanted
+
+    def begin(self, origin: Origin) -> Incoming:
+        if self._wanted is not None and origin.sop_instance_uid not in self._wanted:
+            self.unasked.append(origin.sop_instance_uid)
+            raise StoreRefused("this instance was not asked for")
+        return self._sink.begin(origin)
+
+    def receive_until_done(self, association: NodeAssociation, deadline: Deadline) -> Any:
+        """Take instances until the C-GET has its final response, and return that. Raises ``PeerFailed``."""
+        while True:
+            context_id, message = association.next_message(deadline.left_s)
+            if isinstance(message, StoreRequest):
+                association.respond_to_store(message, context_id, self._finish(message))
+            elif not isinstance(message, C_GET) or message.Status is None:
+                raise PeerFailed(f"C-GET was answered by a {type(message).__name__} message")
+            elif message.Status not in PENDING:
+                return message
+
+    def _finish(self, message: StoreRequest) -> int:
+        try:
+            self.stored.append(message.reception.finish())
+        except MprScpError:
+            return 0xA700
+        return 0x0000
+
+
+class _NoSink:
+    def begin(self, origin: Origin) -> Incoming:
+        raise StoreRefused(f"nothing was asked for, {origin.sop_instance_uid} neither")
+
+
+def release(association: NodeAssociation) -> None:
+    """Release an association that ``associate`` made."""
+    association.release()
+
+
+def end(association: NodeAssociation) -> None:
+    """Make sure that nothing of an association is left: abort it unless it has ended."""
+    if association.is_established:
+        association.abort()
+    association.kill()
+    association.abandon_messages()
+
+
+def _serve_nothing(_association: NodeAssociation, _request: Request) -> None:
+    raise Cancelled("a requestor serves nothing")
+
+
+def _admit_nobody(_association: NodeAssociation, _request: A_ASSOCIATE) -> Rejection:
+    return Rejection(1, 1, 1, "a requestor admits nobody")
+
+
+def _why_not(answer: Any) -> str:
+    if answer is None or isinstance(answer, A_ABORT) or answer.result is None:
+        return "the association was not answered, or aborted"
+    if answer.result == 0x00:
+        return "no presentation context was accepted"
+    reason = REJECTED_BECAUSE.get((answer.result_source, answer.diagnostic), "unknown reason")
+    return f"the association was rejected: {reason}"
+
+
+def _context_of(association: NodeAssociation, sop_class_uid: UID) -> int:
+    for context in association.accepted_contexts:
+        if context.abstract_syntax == sop_class_uid:
+            return int(context.context_id)
+    raise PeerFailed(f"does not accept {UID(sop_class_uid).name}")
+
+
+def _send_query(association: NodeAssociation, request: Any, sop_class_uid: UID, identifier: Dataset) -> int:
+    context_id = _context_of(association, sop_class_uid)
+    syntax = association._accepted_cx[context_id].transfer_syntax[0]
+    encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
+    if encoded is None:
+        raise PeerFailed("the identifier cannot be encoded")
+    request.MessageID = MESSAGE_ID
+    request.AffectedSOPClassUID = sop_class_uid
+    request.Priority = 0
+    request.Identifier = BytesIO(encoded)
+    association.respond(request, context_id)
+    return context_id
+
+
+def _cancel(association: NodeAssociation, context_id: int) -> None:
+    cancel = C_CANCEL()
+    cancel.MessageIDBeingRespondedTo = MESSAGE_ID
+    association.respond(cancel, context_id)
+
+
+def _final_response(association: NodeAssociation, deadline: Deadline) -> Any:
+    while True:
+        _, response = association.next_message(deadline.left_s)
+        if not isinstance(response, C_MOVE) or response.Status is None:
+            raise PeerFailed(f"C-MOVE was answered by a {type(response).__name__} message")
+        if response.Status not in PENDING:
+            return response
+
+
+def _decoded(identifier: BytesIO | None, syntax: UID) -> Dataset:
+    if identifier is None:
+        raise PeerFailed("a pending answer had no identifier")
+    try:
+        found: Dataset = decode(
+            identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated
+        )
+        list(found)  # values decode lazily: what is broken shall show here
+    except Exception as error:
+        raise PeerFailed(f"an answer cannot be decoded: {error}") from error
+    return found
+
+
+def _sub_operations(
+    response: Any, stored: tuple[Stored, ...] = (), unasked: tuple[str, ...] = ()
+) -> SubOperations:
+    """Return how a retrieve ended. Raises ``PeerFailed`` unless something of it worked."""
+    if response.Status != 0x0000 and response.Status not in WARNINGS:
+        raise PeerFailed(f"{type(response).__name__.replace('_', '-')} ended with {_status_text(response)}")
+    failed: tuple[str, ...] = ()
+    if response.Identifier is not None:
+        with contextlib.suppress(Exception):
+            listed = decode(response.Identifier, True, True).get("FailedSOPInstanceUIDList") or ()
+            failed = (str(listed),) if isinstance(listed, str) else tuple(map(str, listed))
+    return SubOperations(
+        status=response.Status,
+        completed=response.NumberOfCompletedSuboperations or 0,
+        failed=response.NumberOfFailedSuboperations or 0,
+        warning=response.NumberOfWarningSuboperations or 0,
+        failed_sop_instance_uids=failed,
+        error_comment=str(response.ErrorComment or ""),
+        stored=stored,
+        unasked=unasked,
+    )
+
+
+def _status_text(response: Any) -> str:
+    status = getattr(response, "Status", None)
+    comment = str(getattr(response, "ErrorComment", None) or "")
+    code = f"status 0x{status:04X}" if status is not None else "no status"
+    return f"{code}, {comment}" if comment else code
+
+
+def _storage_scp(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:
+    item = SCP_SCU_RoleSelectionNegotiation()
+    item.sop_class_uid = UID(sop_class_uid)
+    item.scu_role = False
+    item.scp_role = True
+    return item
+
+
+def _agrees(answer: Dataset, identifier: Dataset) -> bool:
+    """Tell whether the UIDs that *answer* has are among those that *identifier* asked for."""
+    for element in identifier:
+        if element.VR != "UI" or element.is_empty or element.tag not in answer:
+            continue
+        asked = {str(uid) for uid in (element.value if element.VM > 1 else [element.value])}
+        if str(answer[element.tag].value) not in asked:
+            return False
+    return True

@@ -1,0 +1,179 @@
+"""pynetdicom's transport and its threads, waiting instead of looking every millisecond.
+
+As they come, each association asks its socket and its queues a thousand times a second, reads 4 KiB at a time
+without a deadline, and ends a kill only when the peer lets it. Seams (pynetdicom 3.0, each held by a test):
+
+====================================  =======================================================
+``AssociationSocket``                 ``ready``, ``recv``, ``send``, ``close`` over ``net.stream``
+``DULServiceProvider`` queues         a ``put`` wakes the thread that waits for it
+``DULServiceProvider.kill_dul``,      wake the thread and wait for its end
+``stop_dul``
+``DULServiceProvider.run_reactor``    its descriptors are given back when it ends
+====================================  =======================================================
+"""
+
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+
+from scp.net.stream import Stream, StreamTimeout
+
+LOGGER = logging.getLogger(__name__)
+
+LINGER_S = 1.0
+"""How long the peer may take to close after our last PDU (PS3.8 Sta13)."""
+
+AWAITING_CLOSE = "Sta13"
+
+
+class NotifyingQueue(queue.Queue[Any]):
+    """A queue that calls *notify* after each ``put``."""
+
+    def __init__(self, notify: Callable[[], None]) -> None:
+        super().__init__()
+        self._notify = notify
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        self._notify()
+
+
+class NodeSocket(AssociationSocket):  # type: ignore[misc]
+    """A connected stream as the state machine wants it: an acceptor's, or a requestor's that is through."""
+
+    def __init__(self, association: Any, stream: Stream) -> None:
+        self._assoc = association
+        self.stream = stream
+        self.socket: socket.socket | None = stream.connection
+        self._is_connected = True
+        self._ready = threading.Event()
+        self._ready.set()
+        self._tls_args = None
+        if association.is_acceptor:
+            self.event_queue.put("Evt5")
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Confirm the connection that is already there (PS3.8 Evt2)."""
+        local = self.stream.connection.getsockname()
+        self._assoc.requestor.address_info = AddressInformation.from_tuple(local)
+        primitive.result = "Evt2"
+        self.provider_queue.put(primitive)
+
+    @property
+    def ready(self) -> bool:
+        """Wait until bytes can be read, a queue has something or a timer is due; tell whether it is bytes."""
+        if self.socket is None:
+            return False
+        dul = self._assoc.dul
+        if dul.state_machine.current_state == AWAITING_CLOSE:
+            self.stream.discard_until_end(LINGER_S)
+            return False
+        if dul.has_work:
+            return False
+        try:
+            return self.stream.wait(dul.artim_remaining_s)
+        except StreamTimeout as error:
+            LOGGER.warning("%s: %s", self._assoc.name, error)
+            self.event_queue.put("Evt19")
+        except OSError:
+            self.event_queue.put("Evt17")
+        return False
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return all *nr_bytes*. Raises ``OSError``."""
+        return self.stream.read(nr_bytes)
+
+    def send(self, bytestream: bytes) -> None:
+        """Send one PDU whole, or end the association."""
+        self.write(bytestream)
+
+    def write(self, *parts: bytes | bytearray | memoryview) -> bool:
+        """Send *parts* as one unit and tell whether that worked; if not, the association ends (Evt17)."""
+        try:
+            self.stream.write(*parts)
+        except OSError as error:
+            LOGGER.info("%s: %s", self._assoc.name, error)
+            self.stream.shut_down()
+            self.event_queue.put("Evt17")
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the connection (Evt17); ``NodeDUL`` gives the descriptors back."""
+        if self.socket is None:
+            return
+        self._shutdown_socket()
+        self.socket = None
+        self._is_connected = False
+        self.event_queue.put("Evt17")
+
+    def _shutdown_socket(self) -> None:
+        self.stream.shut_down()
+
+
+class WakingDUL(DULServiceProvider):  # type: ignore[misc]
+    """The upper layer's thread, asleep until something happens."""
+
+    socket: NodeSocket | None
+
+    def __init__(self, association: Any, news: threading.Event) -> None:
+        super().__init__(association)
+        self.daemon = True
+        self._run_loop_delay = 0
+        self.event_queue = NotifyingQueue(self.wake)
+        self.to_provider_queue = NotifyingQueue(self.wake)
+        self.to_user_queue = NotifyingQueue(news.set)
+        self._news = news
+
+    @property
+    def has_work(self) -> bool:
+        """Tell whether the loop has something to do before it may wait."""
+        return self._kill_thread or not (self.event_queue.empty() and self.to_provider_queue.empty())
+
+    @property
+    def artim_remaining_s(self) -> float | None:
+        """Return when the ARTIM timer is due, ``None`` where it does not run."""
+        timer = self.artim_timer
+        running = timer._start_time is not None and timer._end_time is None
+        return max(0.0, timer.remaining) if running else None
+
+    def wake(self) -> None:
+        if self.socket is not None:
+            self.socket.stream.wake()
+
+    def interrupt(self) -> None:
+        """End a read that waits for the rest of a PDU."""
+        if self.socket is not None:
+            self.socket.stream.interrupt()
+
+    def kill_dul(self) -> None:
+        super().kill_dul()
+        self.wake()
+
+    def stop_dul(self) -> bool:
+        """End the thread if nothing is under way, and wait for that."""
+        if self.state_machine.current_state != "Sta1":
+            return False
+        self.kill_dul()
+        if threading.current_thread() is not self:
+            self.join(LINGER_S)
+        return True
+
+    def run_reactor(self) -> None:
+        """Run pynetdicom's loop; whichever way it ends, the descriptors are given back."""
+        try:
+            super().run_reactor()
+        finally:
+            self.ended()
+
+    def ended(self) -> None:
+        """Clean up in the thread's last moment."""
+        if self.socket is not None:
+            self.socket.stream.close()
+        self._news.set()

@@ -1,0 +1,78 @@
+"""What the services know of the rest of the node: a few protocols, wired in ``scp.node``.
+
+A service module imports nothing of the archive or of the pipeline; it is handed a ``ServiceContext``, and
+tests hand it small twins.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydicom.dataset import Dataset
+
+from scp.config import Config, Peer
+from scp.model import Event, FileRef, Incoming, IsCancelled, Origin
+from scp.net.requestor import Requestor
+
+
+class ArchiveService(Protocol):
+    """The archive, as far as services use it: a sink, and two ways to look things up."""
+
+    def begin(self, origin: Origin) -> Incoming:
+        """See ``scp.model.Sink``."""
+
+    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
+        """Yield at most *limit* answers (PS3.4 C.4.1). Raises ``BadRequest``, ``IndexUnavailable``."""
+
+    def refs(self, root_model: str, identifier: Dataset) -> Iterable[FileRef]:
+        """Return what a retrieve of *identifier* sends. Raises ``BadRequest``, ``IndexUnavailable``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requesting:
+    """Who asks, and as whom we were called; *may_mpr* tells of the right ``mpr``.
+
+    *destination* is the peer that results are sent to; ``None`` for C-GET and C-FIND: the requestor itself.
+    *peer* is ``None`` where nobody is configured.
+    """
+
+    calling_ae_title: str
+    called_ae_title: str
+    peer: Peer | None
+    may_mpr: bool
+    root_model: str
+    destination: Peer | None = None
+    sop_classes: frozenset[str] = frozenset()
+    """For C-GET: the storage classes that the requestor takes on this association; empty = not known."""
+
+
+class MprService(Protocol):
+    """Recognises requests for planes and makes their answers."""
+
+    def events_of(
+        self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
+    ) -> Iterator[Event] | None:
+        """Return the events of a reconstruction, ``None`` for an ordinary retrieve. Raises ``Refused``.
+
+        The iterator may block for minutes and raise ``Refused``, ``Cancelled`` or any ``MprScpError``;
+        closing it, or *cancelled* telling ``True``, ends the work.
+        """
+
+    def answers_of(self, identifier: Dataset, requesting: Requesting) -> Iterable[Dataset] | None:
+        """Return the answers of a dry run or a query with virtual series, ``None`` for an ordinary one."""
+
+
+class OpensRequestor(Protocol):
+    """Makes the requestor that sends to move destinations."""
+
+    def __call__(self) -> Requestor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """All that the services need."""
+
+    config: Config
+    archive: ArchiveService
+    requestor: OpensRequestor
+    mpr: MprService | None = None

@@ -1,0 +1,16 @@
+"""C-ECHO: the node is there (PS3.4 Annex A, PS3.7 9.1.5)."""
+
+from pynetdicom.dimse_primitives import C_ECHO
+
+from scp.net.association import NodeAssociation, Request
+from scp.services.context import ServiceContext
+from scp.services.status import SUCCESS
+
+
+def serve(_context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+    """Answer."""
+    response = C_ECHO()
+    response.MessageIDBeingRespondedTo = request.message.MessageID
+    response.AffectedSOPClassUID = request.message.AffectedSOPClassUID
+    response.Status = SUCCESS
+    association.respond(response, request.context_id)

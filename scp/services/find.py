@@ -1,0 +1,114 @@
+"""C-FIND: queries, dry runs and virtual series (PS3.4 C.4.1).
+
+Ordinary answers come from the archive; what ``MprService`` recognises as its own may take minutes, so its
+answers are awaited (``services.waiting``) while cancel and abort are watched.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from pydicom.dataset import Dataset
+from pynetdicom.dsutils import encode
+
+from scp.errors import Cancelled, Code, Refused
+from scp.net import command
+from scp.net.association import NodeAssociation, Request
+from scp.services.context import Requesting, ServiceContext
+from scp.services.identifier import decoded
+from scp.services.requesting import requesting_of
+from scp.services.status import (
+    CANCEL,
+    OUT_OF_RESOURCES,
+    PENDING,
+    PENDING_WARNING,
+    SUCCESS,
+    Outcome,
+    is_our_fault,
+    outcome_of,
+    trace,
+)
+from scp.services.waiting import Waiting
+
+LOGGER = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.25
+"""How soon a cancel or an abort is noticed while an answer is awaited."""
+
+NOT_RETURN_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
+
+
+def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+    """Send every answer, then how it ended."""
+    try:
+        outcome = _answer(context, association, request)
+    except Cancelled:
+        outcome = Outcome(CANCEL)
+    except Exception as error:
+        outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
+        LOGGER.info("%s: C-FIND ends with 0x%04X, %s", association.calling_ae_title, outcome.status, error)
+    if not association.gone:
+        _respond(association, request, outcome)
+
+
+def _answer(context: ServiceContext, association: NodeAssociation, request: Request) -> Outcome:
+    identifier = decoded(request.message.Identifier, request.transfer_syntax)
+    requesting = requesting_of(context, association, request)
+    asked = [element.tag for element in identifier if element.keyword not in NOT_RETURN_KEYS]
+    most = context.config.query.maximum_answers
+    for number, found in enumerate(_answers(context, association, request, identifier, requesting)):
+        if number == most:
+            return Outcome(OUT_OF_RESOURCES, f"{Code.OUT_OF_RESOURCES}: more than {most} answers")
+        if "RetrieveAETitle" not in found:
+            found.RetrieveAETitle = requesting.called_ae_title
+        complete = all(tag in found for tag in asked)
+        _respond(association, request, Outcome(PENDING if complete else PENDING_WARNING), found)
+        if association.gone or association.is_cancelled(request.message.MessageID):
+            raise Cancelled("the requestor cancelled the query")
+    return Outcome(SUCCESS)
+
+
+def _answers(
+    context: ServiceContext,
+    association: NodeAssociation,
+    request: Request,
+    identifier: Dataset,
+    requesting: Requesting,
+) -> Iterable[Dataset]:
+    ours = context.mpr.answers_of(identifier, requesting) if context.mpr else None
+    if ours is not None:
+        return _awaited(iter(ours), association, request.message.MessageID)
+    if not association.may("find"):
+        raise Refused(Code.NOT_AUTHORIZED, f"{association.calling_ae_title} lacks the right find")
+    limit = context.config.query.maximum_answers + 1
+    return context.archive.find(requesting.root_model, identifier, limit=limit)
+
+
+def _awaited(answers: Iterator[Dataset], association: NodeAssociation, message_id: int) -> Iterator[Dataset]:
+    with Waiting(lambda: answers) as waiting:
+        while True:
+            try:
+                yield waiting.next(LOOK_EVERY_S)
+            except StopIteration:
+                return
+            except TimeoutError:
+                if association.gone or association.is_cancelled(message_id):
+                    raise Cancelled("the requestor cancelled the query") from None
+
+
+def _respond(
+    association: NodeAssociation, request: Request, outcome: Outcome, identifier: Dataset | None = None
+) -> None:
+    message = request.message
+    encoded = b""
+    if identifier is not None:
+        syntax = request.transfer_syntax
+        encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian) or b""
+    response = command.find_response(
+        str(message.AffectedSOPClassUID),
+        message.MessageID,
+        outcome.status,
+        outcome.error_comment,
+        outcome.offending_element,
+        has_identifier=bool(encoded),
+    )
+    association.send_message(request.context_id, response, encoded)

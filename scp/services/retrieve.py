@@ -1,0 +1,236 @@
+"""C-MOVE and C-GET: events in, C-STORE sub-operations and responses out (PS3.4 C.4.2, C.4.3).
+
+Our own loop in place of pynetdicom's, because there a destination is called before a handler can refuse,
+refusals carry an empty list of failed instances, and every instance is decoded and encoded again.
+
+Two threads share a retrieve. ``SubOperations`` runs in one: it takes events and sends each object. The
+association's thread watches: it tells the requestor that the work is alive, and sees a cancel, an abort or a
+lost connection at once, however long an event or a destination takes. A refusal comes before the first
+sub-operation, so it never touches the destination and carries a status and an Error Comment, no counts and no
+identifier.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom.dimse_primitives import C_GET, C_MOVE
+from pynetdicom.dsutils import encode
+
+from scp.config import Config, Peer
+from scp.errors import Code, Refused
+from scp.model import Event, Planned, Produced
+from scp.net.association import NodeAssociation, Request
+from scp.net.requestor import LazySender, Sent
+from scp.net.sending import Originator, send_file
+from scp.services.context import ServiceContext
+from scp.services.identifier import decoded
+from scp.services.requesting import requesting_of
+from scp.services.status import (
+    CANCEL,
+    MOVE_DESTINATION_UNKNOWN,
+    PENDING,
+    SUB_OPERATIONS_FAILED_SOME,
+    SUCCESS,
+    UNABLE_TO_PERFORM_SUB_OPERATIONS,
+    Outcome,
+    is_our_fault,
+    outcome_of,
+    trace,
+)
+from scp.services.sub_operations import Counts, SubOperations
+
+LOGGER = logging.getLogger(__name__)
+
+PENDING_EVERY_S = 4.0
+"""Requestors give up after some time without a response; the longest pause between two."""
+
+PENDING_NOT_BEFORE_S = 0.25
+"""A response for each of a thousand instances a second would cost more than sending them."""
+
+LOOK_EVERY_S = 0.1
+"""How soon a cancel, an abort and a lost connection are seen."""
+
+CANCEL_GRACE_S = 0.8
+"""How long the object that is under way may take to get through after a cancel."""
+
+
+def serve_move(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+    """Send what is asked for to the move destination."""
+    title = str(request.message.MoveDestination or "").strip()
+    destination = _destination(context.config, title)
+    if destination is None:
+        comment = f"{title} is no destination here"
+        _respond(association, request, Outcome(MOVE_DESTINATION_UNKNOWN, comment[:64]))
+        return
+    originator = Originator(association.calling_ae_title, request.message.MessageID)
+    sender = context.requestor().sender(destination, originator)
+    with sender:
+        _Retrieve(context, association, request, "move", sender, destination).run()
+
+
+def serve_get(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+    """Send what is asked for over the requestor's own association."""
+    sender = _SameAssociation(association, context.config.limits.message_deadline)
+    _Retrieve(context, association, request, "get", sender, None).run()
+
+
+class _SameAssociation:
+    """Sends C-STORE sub-operations of a C-GET."""
+
+    def __init__(self, association: NodeAssociation, deadline_s: float) -> None:
+        self._association = association
+        self._deadline_s = deadline_s
+        self._message_id = 0
+
+    def send(self, ref: Any) -> Sent:
+        self._message_id = self._message_id % 0xFFFF + 1
+        response = send_file(self._association, ref, self._message_id, self._deadline_s)
+        return Sent(ref, response.status or 0, response.error_comment)
+
+    def expect(self, _refs: Any) -> None:
+        """The contexts are what they are."""
+
+    def abort(self) -> None:
+        """The association is the requestor's: whoever cancels still wants it."""
+
+
+class _Retrieve:
+    """One C-MOVE or C-GET, watched from the association's thread."""
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        association: NodeAssociation,
+        request: Request,
+        right: str,
+        sender: "LazySender | _SameAssociation",
+        destination: Peer | None,
+    ) -> None:
+        self._context = context
+        self._association = association
+        self._request = request
+        self._right = right
+        self._sender = sender
+        self._requesting = requesting_of(context, association, request, destination)
+        self._told = time.monotonic()
+
+    def run(self) -> None:
+        """Do it, and send the final response unless nobody is there any more."""
+        work = SubOperations(self._open, self._sender)
+        work.start()
+        try:
+            while not work.ended.wait(LOOK_EVERY_S):
+                if self._is_cancelled():
+                    work.cancel(CANCEL_GRACE_S, hard=self._association.gone)
+                    break
+                self._tell(work.counts)
+        except BaseException:
+            work.cancel(0.0, hard=True)
+            raise
+        if self._association.gone:
+            LOGGER.info("%s: gone in the middle of a retrieve", self._association.calling_ae_title)
+            return
+        cancelled = self._association.is_cancelled(self._request.message.MessageID)
+        self._finish(work, cancelled and not work.complete)
+
+    def _is_cancelled(self) -> bool:
+        association = self._association
+        return association.gone or association.is_cancelled(self._request.message.MessageID)
+
+    def _open(self) -> tuple[Iterator[Event], bool]:
+        """Return the events, and whether they are of a reconstruction. Raises ``Refused``."""
+        identifier = decoded(self._request.message.Identifier, self._request.transfer_syntax)
+        if self._context.mpr is not None:
+            events = self._context.mpr.events_of(identifier, self._requesting, self._is_cancelled)
+            if events is not None:
+                return events, True
+        if not self._association.may(self._right):
+            title = self._association.calling_ae_title
+            raise Refused(Code.NOT_AUTHORIZED, f"{title} lacks the right {self._right}")
+        return self._stored(identifier), False
+
+    def _stored(self, identifier: Dataset) -> Iterator[Event]:
+        refs = list(self._context.archive.refs(self._requesting.root_model, identifier))
+        self._sender.expect(refs)
+        yield Planned(len(refs))
+        yield from map(Produced, refs)
+
+    def _tell(self, counts: Counts) -> None:
+        """Send a pending response when one is due."""
+        since = time.monotonic() - self._told
+        due = since >= PENDING_EVERY_S or (counts.changed and since >= PENDING_NOT_BEFORE_S)
+        if due:
+            counts.changed = False
+            self._told = time.monotonic()
+            _respond(self._association, self._request, Outcome(PENDING), counts, remaining=counts.remaining)
+
+    def _finish(self, work: SubOperations, cancelled: bool) -> None:
+        counts = work.counts
+        if cancelled:
+            outcome, remaining = Outcome(CANCEL), counts.remaining
+            _respond(self._association, self._request, outcome, counts, remaining, counts.failed_uids)
+        elif work.error is not None and not counts.done:
+            _respond(self._association, self._request, _told_of(work.error, self._association))
+        else:
+            counts.fail_the_rest()
+            outcome = _told_of(work.error, self._association) if work.error else _summary(counts)
+            _respond(self._association, self._request, outcome, counts, None, counts.failed_uids)
+
+
+def _destination(config: Config, ae_title: str) -> Peer | None:
+    peers = config.peers.values()
+    return next((peer for peer in peers if peer.destination and peer.ae_title == ae_title), None)
+
+
+def _told_of(error: Exception, association: NodeAssociation) -> Outcome:
+    outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
+    LOGGER.info("%s: retrieve ends with 0x%04X, %s", association.calling_ae_title, outcome.status, error)
+    return outcome
+
+
+def _summary(counts: Counts) -> Outcome:
+    """Return the status of a retrieve that went through to its end (PS3.4 C.4.2.1.5)."""
+    if not counts.failed and not counts.warning:
+        return Outcome(SUCCESS)
+    comment = f"{counts.failed} of {counts.total} failed: {counts.first_failure}"[:64]
+    if counts.failed and not counts.completed and not counts.warning:
+        return Outcome(UNABLE_TO_PERFORM_SUB_OPERATIONS, comment)
+    return Outcome(SUB_OPERATIONS_FAILED_SOME, comment)
+
+
+def _respond(
+    association: NodeAssociation,
+    request: Request,
+    outcome: Outcome,
+    counts: Counts | None = None,
+    remaining: int | None = None,
+    failed_uids: tuple[str, ...] = (),
+) -> None:
+    """Send one response, with *counts* the four numbers, with *failed_uids* the identifier that has them."""
+    message = request.message
+    response = C_MOVE() if isinstance(message, C_MOVE) else C_GET()
+    response.MessageIDBeingRespondedTo = message.MessageID
+    response.AffectedSOPClassUID = message.AffectedSOPClassUID
+    response.Status = outcome.status
+    response.ErrorComment = outcome.error_comment or None
+    if outcome.offending_element:
+        response.OffendingElement = outcome.offending_element
+    if counts is not None:
+        response.NumberOfRemainingSuboperations = None if remaining is None else min(remaining, 0xFFFF)
+        response.NumberOfCompletedSuboperations = min(counts.completed, 0xFFFF)
+        response.NumberOfFailedSuboperations = min(counts.failed, 0xFFFF)
+        response.NumberOfWarningSuboperations = min(counts.warning, 0xFFFF)
+    if failed_uids:
+        response.Identifier = BytesIO(_failed_list(request, failed_uids))
+    association.respond(response, request.context_id)
+
+
+def _failed_list(request: Request, failed_uids: tuple[str, ...]) -> bytes:
+    listed = Dataset()
+    listed.FailedSOPInstanceUIDList = list(failed_uids)
+    syntax = request.transfer_syntax
+    return encode(listed, syntax.is_implicit_VR, syntax.is_little_endian) or b""

@@ -1,0 +1,170 @@
+"""The working thread of a retrieve: takes events, sends each object, counts (PS3.4 C.4.2.1.6 to 9)."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from scp.errors import Cancelled, Code, PeerFailed, Refused
+from scp.model import Event, Failed, FileRef, Planned, Produced
+from scp.net.requestor import Sent
+from scp.net.sending import SOP_CLASS_NOT_SUPPORTED
+from scp.services.status import STORE_WARNINGS, SUCCESS, outcome_of
+
+
+class Sender(Protocol):
+    """Sends one object after the other; see ``net.requestor.LazySender``."""
+
+    def expect(self, refs: Iterable[FileRef]) -> None: ...
+
+    def send(self, ref: FileRef) -> Sent: ...
+
+    def abort(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """The sub-operations of one retrieve. *planned* is 0 until it is known how many there will be."""
+
+    planned: int = 0
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
+    first_failure: str = ""
+    changed: bool = False
+    known: bool = False
+    _failed_uids: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        return self.completed + self.failed + self.warning
+
+    @property
+    def total(self) -> int:
+        return max(self.planned, self.done)
+
+    @property
+    def remaining(self) -> int:
+        """Number of Remaining Sub-operations: 1 while nobody knows, because 0 means that it is over."""
+        return self.total - self.done if self.known else 1
+
+    @property
+    def failed_uids(self) -> tuple[str, ...]:
+        return tuple(self._failed_uids)
+
+    def plan(self, count: int) -> None:
+        self.planned, self.known, self.changed = count, True, True
+
+    def note(self, sent: Sent) -> None:
+        """Count one response."""
+        self.changed = True
+        if sent.status == SUCCESS:
+            self.completed += 1
+        elif sent.status in STORE_WARNINGS:
+            self.warning += 1
+            self.first_failure = self.first_failure or f"warning 0x{sent.status:04X} {sent.error_comment}"
+        else:
+            self.fail(sent.ref.sop_instance_uid, f"0x{sent.status:04X} {sent.error_comment}".strip())
+
+    def fail(self, uid: str, why: str) -> None:
+        """Count one object that was not sent, or could not be made."""
+        self.changed = True
+        self.failed += 1
+        self.first_failure = self.first_failure or why
+        self._failed_uids.append(uid)
+
+    def fail_the_rest(self) -> None:
+        """Count what was planned and never came."""
+        missing = self.total - self.done
+        if missing:
+            self.failed += missing
+            self.first_failure = self.first_failure or "not made"
+
+
+class SubOperations(threading.Thread):
+    """Runs the events that *open_events* returns (and whether they are of a reconstruction) into *sender*.
+
+    When it ``ended``, *error* says why it did so early; *complete* that it did not.
+    """
+
+    def __init__(self, open_events: Callable[[], tuple[Iterator[Event], bool]], sender: Sender) -> None:
+        super().__init__(name="sub-operations", daemon=True)
+        self.counts = Counts()
+        self.error: Exception | None = None
+        self.complete = False
+        self.ended = threading.Event()
+        self._open_events = open_events
+        self._sender = sender
+        self._stop = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def run(self) -> None:
+        try:
+            events, made_here = self._open_events()
+            try:
+                for event in events:
+                    if self._stop.is_set():
+                        raise Cancelled("the requestor cancelled")
+                    self._take(event, made_here)
+            finally:
+                close = getattr(events, "close", None)
+                if close is not None:
+                    close()
+            self.complete = True
+        except Exception as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def cancel(self, grace_s: float, *, hard: bool) -> None:
+        """Stop: let the object that is under way get through, within *grace_s*; with *hard* not even that."""
+        self._stop.set()
+        if hard or not self._idle.wait(grace_s):
+            self._sender.abort()
+            self._idle.wait(grace_s)
+
+    def _take(self, event: Event, made_here: bool) -> None:
+        if isinstance(event, Planned):
+            self.counts.plan(event.count)
+        elif isinstance(event, Produced):
+            self._send(event.ref, made_here)
+        elif isinstance(event, Failed):
+            self.counts.fail(event.uid, outcome_of(event.error).error_comment)
+
+    def _send(self, ref: FileRef, made_here: bool) -> None:
+        self._idle.clear()
+        try:
+            sent = self._sender.send(ref)
+        except PeerFailed as error:
+            self._lost(ref, error, made_here)
+            return
+        finally:
+            self._idle.set()
+        if made_here and sent.status == SOP_CLASS_NOT_SUPPORTED and not self.counts.done:
+            what = f"{ref.sop_class_uid} as {ref.transfer_syntax_uid}"
+            raise Refused(Code.NO_CONTEXT, f"the receiver takes no {what}: {sent.error_comment}")
+        self.counts.note(sent)
+
+    def _lost(self, ref: FileRef, error: PeerFailed, made_here: bool) -> None:
+        """Count an object that found no destination; nothing more is made for one that is gone."""
+        self.counts.fail(ref.sop_instance_uid, str(error))
+        if made_here:
+            raise error
+        self._sender = _Nowhere(error)
+
+
+class _Nowhere:
+    """What is left of a sender whose destination is gone: every object fails, none is tried."""
+
+    def __init__(self, error: PeerFailed) -> None:
+        self._error = error
+
+    def expect(self, refs: Iterable[FileRef]) -> None:
+        """Nothing will be sent."""
+
+    def send(self, ref: FileRef) -> Sent:
+        raise PeerFailed(f"{ref.sop_instance_uid} was not tried: {self._error}") from self._error
+
+    def abort(self) -> None:
+        """Nothing is under way."""
