@@ -213,7 +213,7 @@ def fill(series: Series, out: Path, archive: int, node: int) -> None:
         folder.mkdir()
         for number, path in enumerate(series.paths):
             if number not in left_out:
-                (folder / f"{number + 1:04d}.dcm").symlink_to(path.absolute())
+                shutil.copyfile(path, folder / f"{number + 1:04d}.dcm")
     ask("send", archive, "ARCHIVE", paths=(out / "whole",))
     ask("send", node, "NODE", paths=(out / "all-but-two",))
 

@@ -180,9 +180,9 @@ def _folder(path: Path) -> Path:
 
 def _means(settings: "Config", path: Path, within: Path | None) -> "Means":
     """Return what a request may use where there is no node: the folders up to *within*."""
-    from scp import pipeline
+    from scp.cli.folders import folder_means
 
-    return pipeline.folder_means(settings, within.absolute() if within else _folder(path).parent)
+    return folder_means(settings, within.absolute() if within else _folder(path).parent)
 
 
 def _prospect(request: MPRRequest, means: "Means") -> "Prospect":

@@ -1,4 +1,4 @@
-"""``echo``, ``send``, ``find``, ``move`` and ``get`` over loopback, against an application entity of pynetdicom."""
+"""The commands that talk to another application entity, over loopback against one of pynetdicom."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pydicom.uid import CTImageStorage
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, evt
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelFind,
@@ -60,13 +61,10 @@ class Twin:
 
     def on_move(self, event: evt.Event) -> Iterator[object]:
         self.asked.append(event)
+        yield "127.0.0.1", self.port, {"contexts": [build_context(CTImageStorage)]}
+        yield max(1, len(self.held))
         if self.refusal is not None:
-            yield "127.0.0.1", self.port
-            yield 1
             yield self.refusal, None
-            return
-        yield "127.0.0.1", self.port
-        yield len(self.held)
         for ds in self.held:
             yield 0xFF00, ds
 
