@@ -4,12 +4,12 @@ The last pure step of the method: the attributes that all objects share are work
 once, and cut where planes differ; UIDs follow from everything that decides a byte of the result.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from scp.errors import Refused
+from scp.errors import Code, Refused
 from scp.model import SelectionReport
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan
@@ -29,6 +29,9 @@ from scp.results.series import ResultObject, ResultSeries
 from scp.results.storage import StorageClass, storage_class
 from scp.results.values import character_set, geometry_string, put
 
+LARGEST_PIXEL_DATA = 0xFFFFFFFE
+"""An explicit length has 32 bits and is even (PS3.5 7.1.1)."""
+
 TRANSFER_SYNTAXES: Mapping[str, str] = {
     "none": ExplicitVRLittleEndian,
     "rle": RLELossless,
@@ -44,13 +47,15 @@ def describe(
     """Return what every object of the result holds but its pixels.
 
     The stack of *report* carries the digests of its pixels (``PixelData.sha256``), else ``ValueError``.
-    Raises ``Refused`` where *report* itself is refused, where the sources name no known anatomical
-    orientation, or texts that no character set holds.
+    Raises ``Refused`` where *report* itself is refused, where the sources name an unknown anatomical
+    orientation or texts that no character set holds, or where one object would be too large.
     """
     if not report.ok:
         raise Refused(report.verdict, report.sentence or report.verdict, comment=report.numbers)
     basis = Basis(report, plan, pixel_format, options)
     storage = storage_class(basis)
+    if storage.multiframe:
+        _refuse_too_large(basis)
     identity = _identity(basis, storage)
     common = _common(basis, storage, identity)
     return ResultSeries(
@@ -73,6 +78,19 @@ def describe(
         frames_per_object=len(plan.positions) if storage.multiframe else 1,
         runs=cut(common),
     )
+
+
+def _refuse_too_large(basis: Basis) -> None:
+    plan = basis.plan
+    sample_bytes = 3 if basis.colour else 2
+    length = len(plan.positions) * plan.rows * plan.columns * sample_bytes
+    if length > LARGEST_PIXEL_DATA:
+        raise Refused(
+            Code.OUT_OF_RESOURCES,
+            f"{len(plan.positions)} planes as one object take {length} bytes, Pixel Data holds at most "
+            f"{LARGEST_PIXEL_DATA}: ask for fewer planes, or set results.sop_class to another class",
+            comment=f"{length} bytes of Pixel Data",
+        )
 
 
 def _identity(basis: Basis, storage: StorageClass) -> str:
@@ -113,30 +131,22 @@ def _common(basis: Basis, storage: StorageClass, identity: str) -> Dataset:
 
 
 def _objects(basis: Basis, storage: StorageClass, identity: str) -> tuple[ResultObject, ...]:
-    plan = basis.plan
+    plan, root = basis.plan, basis.options.uid_root
+    planes: Iterable[tuple[tuple[float, ...], Sequence[int], Sequence[int]]]
     if storage.multiframe:
-        return (_object(basis, identity, 0, (), _union(plan.sources), _union(plan.filled)),)
-    planes = zip(plan.positions, plan.sources, plan.filled, strict=True)
+        planes = [((), _union(plan.sources), _union(plan.filled))]
+    else:
+        planes = zip(plan.positions, plan.sources, plan.filled, strict=True)
+    words = {filled: derivation_description(basis, filled) for filled in {*plan.filled, _union(plan.filled)}}
     return tuple(
-        _object(basis, identity, index, tuple(map(geometry_string, position)), sources, filled)
+        ResultObject(
+            sop_instance_uid=uid(root, "instance", identity, index),
+            instance_number=index + 1,
+            image_position_patient=tuple(map(geometry_string, position)),
+            derivation_description=words[tuple(filled)],
+            sources=tuple(sources),
+        )
         for index, (position, sources, filled) in enumerate(planes)
-    )
-
-
-def _object(
-    basis: Basis,
-    identity: str,
-    index: int,
-    position: tuple[str, ...],
-    sources: Sequence[int],
-    filled: Sequence[int],
-) -> ResultObject:
-    return ResultObject(
-        sop_instance_uid=uid(basis.options.uid_root, "instance", identity, index),
-        instance_number=index + 1,
-        image_position_patient=position,
-        derivation_description=derivation_description(basis, filled),
-        sources=tuple(sources),
     )
 
 

@@ -73,6 +73,8 @@ def _without_negative_zero(value: Any) -> Any:
     if isinstance(value, float):
         return value + 0.0
     if isinstance(value, tuple | list):
+        if set(map(type, value)) <= {int, str}:
+            return value
         return [_without_negative_zero(v) for v in value]
     if isinstance(value, dict):
         return {key: _without_negative_zero(v) for key, v in value.items()}

@@ -6,7 +6,7 @@ ours (C.12.1.1.5). Whatever was filled, adopted or is known to lack says so wher
 Description, Image Comments, Derivation Description. Nothing that left the pixels alone is mentioned.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -112,36 +112,44 @@ def plane_words(request: PlaneRequest, interval_mm: float, thickness_mm: float) 
 
 def warnings(basis: Basis) -> list[str]:
     """Return the words with which Series Description begins where a result is not simply whole."""
-    found = []
-    inside = [m for m in basis.report.missing if 0 < m.before < len(basis.stack)]
-    if inside:
-        found.append(PREFIXES[basis.report.rules.policy])
     notes = {note.code for note in basis.report.notes}
-    if Code.ENDS_MISSING in notes or len(inside) < len(basis.report.missing):
+    found = [PREFIXES[basis.report.rules.policy]] if filled(basis) else []
+    if Code.ENDS_MISSING in notes or beyond_ends(basis):
         found.append("INCOMPLETE")
     if Code.ADOPTED in notes:
         found.append("ADOPTED")
     return list(dict.fromkeys(found))
 
 
+def filled(basis: Basis) -> list[Missing]:
+    """Return the missing images between two of the stack: what the policy fills."""
+    return [missing for missing in basis.report.missing if 0 < missing.before < len(basis.stack)]
+
+
+def beyond_ends(basis: Basis) -> list[Missing]:
+    """Return the images that are known to lack before the first or after the last of the stack."""
+    return [missing for missing in basis.report.missing if not 0 < missing.before < len(basis.stack)]
+
+
 def image_comments(basis: Basis) -> str:
     """Return Image Comments: ``used 118 of 120; interpolated 7, 8; ends missing``."""
-    missing = basis.report.missing
     used = len(basis.stack)
-    parts = [f"used {used} of {used + len(missing)}"]
-    if missing:
-        parts.append(f"{FILLED_WORDS[basis.report.rules.policy]} {named(missing)}")
+    parts = [f"used {used} of {used + len(basis.report.missing)}"]
+    if filled(basis):
+        parts.append(f"{FILLED_WORDS[basis.report.rules.policy]} {named(filled(basis))}")
+    if beyond_ends(basis):
+        parts.append(f"missing {named(beyond_ends(basis))}")
     parts += [note.code.replace("-", " ") for note in basis.report.notes if note.code in NOTE_SENTENCES]
     return "; ".join(dict.fromkeys(parts))
 
 
-def derivation_description(basis: Basis, filled: Sequence[int]) -> str:
-    """Return Derivation Description (ST) of an object that touches the missing images *filled*.
+def derivation_description(basis: Basis, touched: Sequence[int]) -> str:
+    """Return Derivation Description (ST) of an object that touches the missing images *touched*.
 
     What is missing stands first; then operation, grid, sources, notes and software, the same in all objects.
     """
     plan, options = basis.plan, basis.options
-    parts = [_touched(basis, filled)] if filled else []
+    parts = [_touched(basis, touched)] if touched else []
     parts.append(
         f"Multiplanar reformatting of {len(basis.stack)} images: {_operation(basis)}, "
         f"pixels of {_millimetres(plan.spacing_mm)} mm, {options.interpolation} interpolation"
@@ -154,8 +162,8 @@ def derivation_description(basis: Basis, filled: Sequence[int]) -> str:
     return "; ".join(parts)[:ST_CHARACTERS]
 
 
-def _touched(basis: Basis, filled: Sequence[int]) -> str:
-    missing = [basis.report.missing[index] for index in filled]
+def _touched(basis: Basis, touched: Sequence[int]) -> str:
+    missing = [basis.report.missing[index] for index in touched]
     return f"Touches missing images, {FILLED_WORDS[basis.report.rules.policy]}: {named(missing)}"
 
 
@@ -201,38 +209,6 @@ def coded(concept: CodedConcept) -> Dataset:
     return item(
         CodeValue=concept.value, CodingSchemeDesignator=concept.scheme_designator, CodeMeaning=concept.meaning
     )
-
-
-def source_images(references: Iterable[SourceReference]) -> list[Dataset]:
-    """Return the items of Source Image Sequence, one an instance, with its frames and purpose (CID 7202)."""
-    found = []
-    for (sop_class, sop_instance), frames in _by_instance(references).items():
-        found.append(
-            item(
-                ReferencedSOPClassUID=sop_class,
-                ReferencedSOPInstanceUID=sop_instance,
-                ReferencedFrameNumber=frames or None,
-                PurposeOfReferenceCodeSequence=[coded(SOURCE_PURPOSE)],
-            )
-        )
-    return found
-
-
-def referenced_instances(references: Iterable[SourceReference]) -> list[Dataset]:
-    """Return the items of Referenced Instance Sequence in a Referenced Series Sequence (PS3.3 C.12.2)."""
-    return [
-        item(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=sop_instance)
-        for sop_class, sop_instance in _by_instance(references)
-    ]
-
-
-def _by_instance(references: Iterable[SourceReference]) -> dict[tuple[str, str], list[int]]:
-    found: dict[tuple[str, str], list[int]] = {}
-    for reference in references:
-        frames = found.setdefault((reference.sop_class_uid, reference.sop_instance_uid), [])
-        if reference.frame:
-            frames.append(reference.frame)
-    return found
 
 
 def contributing_equipment(basis: Basis) -> list[Dataset]:

@@ -17,7 +17,6 @@ from scp.model import (
     Missing,
     Note,
     Operation,
-    PixelData,
     PlaneRequest,
     SelectionReport,
     SelectionRules,
@@ -66,46 +65,20 @@ def built_stack(folder: Path, datasets: Sequence[Dataset] | None = None) -> tupl
     return facts_of(write_series(series(12) if datasets is None else datasets, folder))
 
 
-def stack_of(count: int = 12, **attributes: Any) -> tuple[FileFacts, ...]:
-    """Return facts without files: the header of the built series, with *attributes*; ``None`` takes out."""
-    stack = []
-    for k, ds in enumerate(series(count)):
-        header = {
-            el.keyword: _value(el.value)
-            for el in ds
-            if el.keyword not in ("PixelData",) and el.value not in ("", None)
-        }
-        header.update(attributes)
-        known = {keyword: value for keyword, value in header.items() if value is not None}
-        stack.append(
-            FileFacts(
-                path=Path(f"{k}.dcm"),
-                header=Header(known),
-                pixel_data=PixelData(
-                    "1.2.840.10008.1.2.1", 1000, 160, hashlib.sha256(bytes([k])).hexdigest()
-                ),
-            )
-        )
-    return tuple(stack)
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, str):
-        return str(value)
-    if hasattr(value, "__iter__") and not hasattr(value, "original_string"):
-        try:
-            return tuple(float(v) if not isinstance(v, str) else str(v) for v in value)
-        except TypeError:
-            return str(value)
-    return int(value) if float(value) == int(value) else float(value)
-
-
-def amended(stack: Sequence[FileFacts], index: int, **attributes: Any) -> tuple[FileFacts, ...]:
-    """Return *stack* with some attributes of one source changed, or taken out by ``None``."""
-    facts = stack[index]
+def stating(facts: FileFacts, **attributes: Any) -> FileFacts:
+    """Return *facts* with some attributes changed, or taken out by ``None``."""
     known = {k: v for k, v in {**facts.header.attributes, **attributes}.items() if v is not None}
-    changed = replace(facts, header=Header(known))
-    return (*stack[:index], changed, *stack[index + 1 :])
+    return replace(facts, header=Header(known))
+
+
+def all_stating(stack: Sequence[FileFacts], **attributes: Any) -> tuple[FileFacts, ...]:
+    """Return *stack* with the same change in every source."""
+    return tuple(stating(facts, **attributes) for facts in stack)
+
+
+def one_stating(stack: Sequence[FileFacts], index: int, **attributes: Any) -> tuple[FileFacts, ...]:
+    """Return *stack* with a change in one source."""
+    return (*stack[:index], stating(stack[index], **attributes), *stack[index + 1 :])
 
 
 def selected(
