@@ -1,0 +1,25 @@
+"""The only code that writes the archive's folders and the index.
+
+Files are the truth, the index is a cache of them. What arrives comes through one door:
+
+    intake -> spool -> filing -> BATCH/PATIENT/STUDY/SERIES/INSTANCE.dcm, index row, acknowledged
+
+* ``archive``      the object that the rest of the node holds
+* ``intake``       bytes into the spool, digested and checked
+* ``filing``       linked into place, synced, indexed, many at once
+* ``layout``       checked values -> paths
+* ``series_homes`` one folder for a series among the node's own
+* ``scan``         what people keep in the tree: folders read, the sweep
+* ``index``, ``records``  the database, and facts as its rows
+* ``query``, ``matching`` C-FIND and retrieve identifiers
+* ``recover``, ``imports``, ``arrivals``, ``digests``
+"""
+
+from scp.archive.archive import Archive
+from scp.archive.arrivals import Arrivals, Waiting
+from scp.archive.imports import ImportSummary
+from scp.archive.query import unsupported_keys
+from scp.archive.recover import Damaged
+from scp.archive.scan import SeenFolder
+
+__all__ = ["Archive", "Arrivals", "Damaged", "ImportSummary", "SeenFolder", "Waiting", "unsupported_keys"]

@@ -12,17 +12,33 @@ One walk over the elements serves intake, the scan of folders and the sending of
 Pixels are never decoded here.
 """
 
-from scp.part10.data_set import DataSet, HeaderRead, native_bytes, open_data_set
-from scp.part10.facts import facts_of, file_ref, read_facts
+from scp.part10.data_set import (
+    DataSet,
+    HeaderRead,
+    encoding_of,
+    native_bytes,
+    open_data_set,
+    wanted_keywords,
+)
+from scp.part10.facts import FileRead, facts_of_data_set, file_ref, open_regular, read_facts, read_file
 from scp.part10.head import file_head
+from scp.part10.header import LARGEST_WINDOW_BYTES, GrowingHeader, ReadAt
 
 __all__ = [
+    "LARGEST_WINDOW_BYTES",
     "DataSet",
+    "FileRead",
+    "GrowingHeader",
     "HeaderRead",
-    "facts_of",
+    "ReadAt",
+    "encoding_of",
+    "facts_of_data_set",
     "file_head",
     "file_ref",
     "native_bytes",
     "open_data_set",
+    "open_regular",
     "read_facts",
+    "read_file",
+    "wanted_keywords",
 ]

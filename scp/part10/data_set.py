@@ -91,7 +91,10 @@ class HeaderRead:
 
 @dataclass(slots=True)
 class DataSet:
-    """A data set behind *read_at*; *offset* is where it starts in the file, *size* where the file ends."""
+    """A data set behind *read_at*; *offset* is where it starts in the file, *size* where the file ends.
+
+    *walked* is given where its header was walked while it arrived; offsets in it count from the file's start.
+    """
 
     read_at: ReadAt
     size: int
@@ -100,26 +103,28 @@ class DataSet:
     encoding: Encoding
     preamble: bool = True
     media_storage_sop_class_uid: str = ""
-    _walked: Walked | None = field(default=None, init=False)
+    walked: Walked | None = None
     _inflated_size: int = field(default=0, init=False)
 
     def read(self, extra: tuple[str, ...] = ()) -> HeaderRead:
         """Return header and frames; raises ``NotDicom``."""
         keywords = wanted_keywords(extra)
+        if self.walked is not None:
+            return read_header(self.walked, keywords)
         read_at, size, start = self.read_at, self.size, self.offset
         if self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
             inflated, size = _inflate(self.read_at, self.offset, self.size)
             self._inflated_size = size
             read_at, start = _memory(inflated), 0
-        self._walked = walk(read_at, size, start, self.encoding, keywords)
-        return read_header(self._walked, keywords)
+        self.walked = walk(read_at, size, start, self.encoding, keywords)
+        return read_header(self.walked, keywords)
 
     def pixel_data_extent(self, header: Header) -> tuple[int, int, str]:
         """Return offset and length of the value of Pixel Data in the file, and in words what it lacks.
 
         To be asked after :meth:`read`. Of a deflated data set it is the whole of it. Raises ``NotDicom``.
         """
-        walked = self._walked
+        walked = self.walked
         if walked is None:
             raise NotDicom("the header was not read yet")
         if self._inflated_size:

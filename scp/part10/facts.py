@@ -6,18 +6,29 @@ hang, or open what is no regular file. The judgement here is what one file alone
 a second file, or a rule of the configuration, is for ``scp.selection``.
 """
 
+import errno
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 
 from scp.errors import Code, NotDicom
 from scp.model import FileFacts, FileRef, FileStamp, Header, PixelData
-from scp.part10.data_set import DataSet, open_data_set
+from scp.part10.data_set import PREAMBLE_BYTES, DataSet, open_data_set
 from scp.part10.header import PIXEL_DATA, ReadAt
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """The facts of a file, and its data set's transfer syntax (``""`` where it has none) and offset."""
+
+    facts: tuple[FileFacts, ...]
+    transfer_syntax_uid: str = ""
+    data_set_offset: int = 0
 
 
 def read_facts(path: Path, *, extra: Sequence[str] = (), within: Path | None = None) -> tuple[FileFacts, ...]:
@@ -26,14 +37,23 @@ def read_facts(path: Path, *, extra: Sequence[str] = (), within: Path | None = N
     *extra* names further keywords to decode. A symbolic link is followed only to a regular file under
     *within* (default: the folder of *path*). A file that changes while it is read is read once more.
     """
+    return read_file(path, extra=extra, within=within).facts
+
+
+def read_file(path: Path, *, extra: Sequence[str] = (), within: Path | None = None) -> FileRead:
+    """Return what :func:`read_facts` returns, and what sending the data set needs."""
     for _ in range(2):
         try:
-            facts = _read_once(path, tuple(extra), within or path.parent)
+            read = _read_once(path, tuple(extra), within or path.parent)
         except OSError as error:
-            return (FileFacts(path, reason=Code.UNREADABLE, detail=error.strerror or type(error).__name__),)
-        if facts is not None:
-            return facts
-    return (FileFacts(path, reason=Code.UNREADABLE, detail="it changes while it is read"),)
+            return _failed(FileFacts(path), Code.UNREADABLE, error.strerror or type(error).__name__)
+        if read is not None:
+            return read
+    return _failed(FileFacts(path), Code.UNREADABLE, "it changes while it is read")
+
+
+def _failed(facts: FileFacts, reason: Code, detail: str, *, preamble: bool = False) -> FileRead:
+    return FileRead((replace(facts, reason=reason, detail=detail, preamble=preamble),))
 
 
 def file_ref(path: Path) -> FileRef:
@@ -59,19 +79,28 @@ def _reader(descriptor: int) -> ReadAt:
     return lambda offset, size: os.pread(descriptor, size, offset)
 
 
-def _read_once(path: Path, extra: tuple[str, ...], within: Path) -> tuple[FileFacts, ...] | None:
+def _read_once(path: Path, extra: tuple[str, ...], within: Path) -> FileRead | None:
     """Return the facts, or ``None`` where the file changed meanwhile."""
     refused = _not_a_file(path, within)
     if refused:
-        return (FileFacts(path, reason=Code.NOT_A_FILE, detail=refused),)
+        return _failed(FileFacts(path), Code.NOT_A_FILE, refused)
+    with open_regular(path) as (read_at, stamp, stamp_now):
+        read = _read_open(read_at, FileFacts(path, stamp), stamp.size, extra)
+        return read if stamp_now() == stamp else None
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[tuple[ReadAt, FileStamp, Callable[[], FileStamp]]]:
+    """Open a regular file for positioned reads; also its stamp, and how to ask for the stamp again.
+
+    Whatever became of the name since it was looked at, opening never waits. Raises ``OSError``.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            return (FileFacts(path, reason=Code.NOT_A_FILE, detail="it is no regular file"),)
-        stamp = FileStamp.of(before)
-        facts = facts_of(_reader(descriptor), stamp.size, path, stamp, extra)
-        return facts if FileStamp.of(os.fstat(descriptor)) == stamp else None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        yield _reader(descriptor), FileStamp.of(status), lambda: FileStamp.of(os.fstat(descriptor))
     finally:
         os.close(descriptor)
 
@@ -92,20 +121,24 @@ def _not_a_file(path: Path, within: Path) -> str:
         return "the link leads nowhere"
 
 
-def facts_of(
-    read_at: ReadAt, size: int, path: Path, stamp: FileStamp | None = None, extra: tuple[str, ...] = ()
-) -> tuple[FileFacts, ...]:
-    """Return the facts of a file of *size* bytes behind *read_at*."""
-    facts = FileFacts(path, stamp)
+def _read_open(read_at: ReadAt, facts: FileFacts, size: int, extra: tuple[str, ...]) -> FileRead:
     if size == 0:
-        return (replace(facts, reason=Code.UNREADABLE, detail="the file is empty", preamble=False),)
+        return _failed(facts, Code.UNREADABLE, "the file is empty")
     try:
         data_set = open_data_set(read_at, size)
     except NotDicom as error:
-        preamble = read_at(128, 4) == b"DICM"
+        preamble = read_at(PREAMBLE_BYTES, 4) == b"DICM"
         reason = Code.UNREADABLE if preamble else Code.NOT_DICOM
-        return (replace(facts, reason=reason, detail=str(error), preamble=preamble),)
-    facts = replace(facts, preamble=data_set.preamble)
+        return _failed(facts, reason, str(error), preamble=preamble)
+    read = facts_of_data_set(data_set, facts.path, facts.stamp, extra)
+    return FileRead(read, data_set.transfer_syntax_uid, data_set.offset)
+
+
+def facts_of_data_set(
+    data_set: DataSet, path: Path, stamp: FileStamp | None = None, extra: tuple[str, ...] = ()
+) -> tuple[FileFacts, ...]:
+    """Return the facts of a file whose encoding is known."""
+    facts = FileFacts(path, stamp, preamble=data_set.preamble)
     try:
         read = data_set.read(extra)
     except NotDicom as error:

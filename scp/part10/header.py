@@ -5,6 +5,7 @@ length included. It reads windows that grow only as far as the element at hand n
 walks, and so ends soon for every input. It decodes nothing: ``scp.part10.values`` does.
 """
 
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from struct import Struct
@@ -156,7 +157,7 @@ class _Walk:
                 if tag in PIXEL_TAGS:
                     self.pixel = (tag, value + base, length)
                     return value + base
-                if tag >> 16 == 0xFFFE or tag == 0:
+                if tag >> 16 == 0xFFFE:
                     raise NotDicom(
                         f"at byte {at} stands ({tag >> 16:04X},{tag & 0xFFFF:04X}), no data element"
                     )
@@ -226,6 +227,34 @@ def walk(read_at: ReadAt, size: int, start: int, encoding: Encoding, wanted: Col
         at = stopped
     tag, offset, length = running.pixel
     return Walked(running.elements, tag, offset, length, at)
+
+
+class GrowingHeader:
+    """A walk over a data set that is still arriving: bytes in, until Pixel Data has been reached.
+
+    It keeps what came so far, the *head* of the file included, and tries again each time that has doubled.
+    """
+
+    def __init__(self, head: bytes, encoding: Encoding, wanted: Collection[int]) -> None:
+        self.data = bytearray(head)
+        self._encoding = encoding
+        self._running = _Walk(wanted)
+        self._at = len(head)
+        self._try_at = 0
+
+    def add(self, fragment: bytes | memoryview) -> bool:
+        """Take the next bytes and tell whether Pixel Data has been reached; raises ``NotDicom``."""
+        self.data += fragment
+        if len(self.data) >= self._try_at:
+            self._at = self._running.run(bytes(self.data), 0, sys.maxsize, self._at, self._encoding)
+            self._try_at = 2 * len(self.data)
+        return bool(self._running.pixel[0])
+
+    @property
+    def walked(self) -> Walked:
+        """What was found; to be asked once Pixel Data has been reached."""
+        tag, offset, length = self._running.pixel
+        return Walked(self._running.elements, tag, offset, length, self._at)
 
 
 def walk_file_meta(data: bytes, at: int) -> tuple[dict[int, bytes], int]:

@@ -1,0 +1,233 @@
+"""The archive as the rest of the node sees it: one object over the door, the folders and the index."""
+
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydicom.dataset import Dataset
+from sqlalchemy import Select, delete, func, select
+
+from scp import config
+from scp.archive import layout, query, recover
+from scp.archive.arrivals import Arrivals
+from scp.archive.filing import Filing
+from scp.archive.imports import ImportSummary, import_files
+from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, rejection, series
+from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_space_or_refused
+from scp.archive.records import ALL_COLUMNS, rows_of_uid
+from scp.archive.scan import Scan, SeenFolder
+from scp.archive.series_homes import SeriesHomes
+from scp.errors import OutOfSpace
+from scp.model import FileFacts, FileRef, Origin, Progress, Stored
+
+
+def _silent(_progress: Progress) -> None:
+    """Report to nobody."""
+
+
+class Archive:
+    """A folder tree of DICOM files with an index; implements ``scp.model.Sink``.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(
+        self, settings: config.Archive, root: Path, index: IndexDatabase, extra_keywords: tuple[str, ...]
+    ) -> None:
+        self._settings, self._root, self._index, self._extra = settings, root, index, extra_keywords
+        self._spool = root / layout.WORK_FOLDER / "spool"
+        homes = SeriesHomes()
+        index.when_rolled_back = homes.forget
+        self._scan = Scan(root, index, homes, extra_keywords)
+        self._filing = Filing(root, index, homes, durable=settings.durable)
+        self.arrivals = Arrivals()
+
+    @classmethod
+    def open(cls, settings: config.Archive, extra_keywords: Sequence[str] = ()) -> "Archive":
+        """Open the archive, made where there is none; what a crash left in the spool is deleted.
+
+        *extra_keywords* are decoded beside ``model.HEADER_KEYWORDS``. Raises ``IndexUnavailable``,
+        ``OSError``.
+        """
+        root = Path(settings.root).absolute()
+        work = root / layout.WORK_FOLDER
+        for path in (root, work, work / "spool", work / "conflicts", work / "results"):
+            path.mkdir(parents=True, exist_ok=True)
+        recover.empty_spool(work / "spool")
+        return cls(settings, root, IndexDatabase.open(settings.database, work), tuple(extra_keywords))
+
+    def close(self) -> None:
+        self._index.close()
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def root(self) -> Path:
+        return self._root
+
+    # the door
+
+    def begin(self, origin: Origin, *, batch: str = "") -> SpooledInstance:
+        """Let one instance in; *batch* names its first-level folder if it founds a series of its own.
+
+        Raises ``Unparseable`` for illegal UIDs, ``OutOfSpace``, ``StoreRefused``.
+        """
+        check_origin(origin)
+        self._check_space()
+        folder = layout.folder_name(batch) if batch else ""
+        return SpooledInstance(
+            self._spool,
+            origin,
+            self._file,
+            batch=folder or layout.batch_folder(self._settings.batch, origin, time.time()),
+            durable=self._settings.durable,
+            extra=self._extra,
+        )
+
+    def import_paths(
+        self, paths: Sequence[Path], batch: str = "", progress: recover.Report = _silent
+    ) -> ImportSummary:
+        """Copy the DICOM files under *paths* in; raises ``OutOfSpace``, ``IndexUnavailable``."""
+        return import_files(paths, lambda origin: self.begin(origin, batch=batch), progress)
+
+    def _file(self, spooled: Spooled) -> Stored:
+        stored = self._filing.file(spooled)
+        self.arrivals.announce(stored)
+        return stored
+
+    def _check_space(self) -> None:
+        try:
+            status = os.statvfs(self._root)
+        except OSError as error:
+            raise out_of_space_or_refused(error) from error
+        free = status.f_bavail * status.f_frsize
+        if free < self._settings.minimum_free:
+            raise OutOfSpace(
+                f"{free} bytes are free, archive.minimum_free asks for {self._settings.minimum_free}"
+            )
+
+    # the folders
+
+    def read_folder(self, folder: Path) -> tuple[FileFacts, ...]:
+        """Return the facts of every entry of *folder* but its sub-folders."""
+        return self._scan.read_folder(folder)
+
+    def sweep(self) -> int:
+        """Index what people copied in, changed or took away; return how many files were read."""
+        return self._scan.sweep()
+
+    def folders(self) -> tuple[SeenFolder, ...]:
+        """Return every folder a sweep has seen, with its time of creation."""
+        return self._scan.folders()
+
+    def batch_folder(self, path: Path) -> Path:
+        """Return the first-level folder that *path* lies in; the root for what lies directly in it.
+
+        Raises ``ValueError`` for a path outside the archive.
+        """
+        parts = path.relative_to(self._root).parts
+        below = self._root / parts[0] if parts else self._root
+        return below if len(parts) > 1 or below.is_dir() else self._root
+
+    # what the index knows
+
+    def instance_files(self, sop_instance_uid: str) -> tuple[FileFacts, ...]:
+        """Return the facts of every file (or frame) that holds the instance, the newest file first."""
+        if not layout.is_legal_uid(sop_instance_uid):
+            return ()
+        return self._current(rows_of_uid(sop_instance_uid))
+
+    def series_files(self, study_instance_uid: str, series_instance_uid: str) -> tuple[FileFacts, ...]:
+        """Return the facts of every file (or frame) of a series, whichever folder it is in."""
+        chosen = ALL_COLUMNS.where(
+            series.c.study_instance_uid == study_instance_uid,
+            series.c.series_instance_uid == series_instance_uid,
+        )
+        return self._current(chosen.order_by(file.c.folder, file.c.name))
+
+    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
+        """Yield the answers to a C-FIND identifier (*root_model* ``PATIENT`` or ``STUDY``).
+
+        Raises ``BadRequest``; ``Refused`` (out-of-resources) after *limit* answers if there are more;
+        ``IndexUnavailable``.
+        """
+        question = query.asked(root_model, identifier)
+        with self._index.reading() as connection:
+            yield from query.find(connection, question, limit)
+
+    def refs(self, root_model: str, identifier: Dataset) -> list[FileRef]:
+        """Return the newest file of each instance that a retrieve names; raises ``BadRequest``."""
+        question = query.asked(root_model, identifier)
+        with self._index.reading() as connection:
+            rows = query.retrieve_rows(connection, question)
+        return [
+            FileRef(
+                absolute_path(self._root, row.folder, row.name),
+                row.sop_class_uid,
+                row.sop_instance_uid,
+                row.transfer_syntax_uid,
+                row.data_set_offset,
+                row.size - row.data_set_offset,
+            )
+            for row in rows
+        ]
+
+    def _current(self, statement: Select[Any]) -> tuple[FileFacts, ...]:
+        with self._index.reading() as connection:
+            rows = connection.execute(statement).all()
+        return tuple(facts for row in rows for facts in self._scan.current(row))
+
+    # what a person or a rejection note decides
+
+    def conflicts(self) -> dict[str, tuple[Path, ...]]:
+        """Return the SOP Instance UIDs kept with different content, and the files of each, newest first."""
+        with self._index.reading() as connection:
+            uids = connection.scalars(
+                select(conflict.c.sop_instance_uid).order_by(conflict.c.sop_instance_uid)
+            ).all()
+            rows = {uid: connection.execute(rows_of_uid(uid)).all() for uid in uids}
+        return {
+            uid: tuple(absolute_path(self._root, row.folder, row.name) for row in found)
+            for uid, found in rows.items()
+        }
+
+    def reject(self, note_sop_instance_uid: str, sop_instance_uids: Collection[str]) -> None:
+        """Record that a rejection note refers to these instances, be they here yet or not."""
+        row = {"note_sop_instance_uid": note_sop_instance_uid, "noted_ns": time.time_ns()}
+        with self._index.writing() as connection:
+            note = rejection.c.note_sop_instance_uid == note_sop_instance_uid
+            connection.execute(delete(rejection).where(note))
+            for uid in sorted(set(sop_instance_uids)):
+                connection.execute(rejection.insert(), {**row, "sop_instance_uid": uid})
+
+    def rejected(self) -> frozenset[str]:
+        """Return the SOP Instance UIDs that rejection notes refer to."""
+        with self._index.reading() as connection:
+            return frozenset(connection.scalars(select(rejection.c.sop_instance_uid)))
+
+    # order
+
+    def reindex(self, progress: recover.Report = _silent) -> int:
+        """Make the index anew from the files; return how many were read. Raises ``IndexUnavailable``."""
+        recover.forget_everything(self._index)
+        count = self._scan.sweep(progress=progress)
+        recover.note_conflicts(self._index, self._root)
+        return count
+
+    def verify(self, progress: recover.Report = _silent) -> Iterator[recover.Damaged]:
+        """Read every instance again and yield those whose bytes are not what was stored."""
+        return recover.verify(self._index, self._root, progress)
+
+    def instance_count(self) -> int:
+        """Return how many files hold an instance."""
+        with self._index.reading() as connection:
+            return connection.scalar(select(func.count()).select_from(instance)) or 0

@@ -1,0 +1,245 @@
+"""From the spool to its place: link, sync the folder, write the index row, then say so.
+
+Whoever comes first files for all who wait (group commit): the folders are synced once and the index
+commits once for every instance that arrived meanwhile, and a lone association pays for no hand-over
+between threads. The order is what makes a crash harmless: a file is whole and synced before it has its
+name, has its name durably before it has a row, and has a row before it is acknowledged. A crash before
+the row leaves a whole file that the next sweep finds.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, select, update
+
+from scp.archive.digests import digests_of, pixel_extent
+from scp.archive.index import IndexDatabase, absolute_path, conflict, instance, relative_bytes, series
+from scp.archive.intake import Spooled, out_of_space_or_refused
+from scp.archive.layout import instance_name
+from scp.archive.records import Digests, facts_of_row, insert_file, rows_of_uid
+from scp.archive.series_homes import SeriesHomes
+from scp.errors import MprScpError, StoreRefused
+from scp.model import FileStamp, Stored
+from scp.part10 import open_regular
+
+
+@dataclass(slots=True)
+class _Job:
+    """One instance that waits to be filed, and what became of it."""
+
+    spooled: Spooled
+    stored: Stored | None = None
+    failure: Exception | None = None
+    linked: Path | None = None
+    to_sync: set[Path] = field(default_factory=set)
+
+    @property
+    def settled(self) -> bool:
+        return self.stored is not None or self.failure is not None
+
+
+class Filing:
+    """Files what the spool holds, one group after the other."""
+
+    def __init__(self, root: Path, index: IndexDatabase, homes: SeriesHomes, *, durable: bool) -> None:
+        self._root, self._index, self._homes, self._durable = root, index, homes, durable
+        self._turn = threading.Lock()
+        self._waiting: list[_Job] = []
+        self._waiting_lock = threading.Lock()
+
+    def file(self, spooled: Spooled) -> Stored:
+        """Return once the instance is in place and indexed; raises ``StoreRefused``, ``IndexUnavailable``."""
+        job = _Job(spooled)
+        with self._waiting_lock:
+            self._waiting.append(job)
+        with self._turn:
+            if not job.settled:
+                with self._waiting_lock:
+                    group, self._waiting = self._waiting, []
+                self._file_group(group)
+        if job.stored is None:
+            raise job.failure or StoreRefused("the archive did not file the instance")
+        return job.stored
+
+    def _file_group(self, group: Sequence[_Job]) -> None:
+        """File all; where the group fails as one, each for itself, so that nobody fails for another."""
+        try:
+            self._file_together(group)
+        except Exception as error:  # whatever it was: each job learns its own outcome below
+            self._undo(group)
+            if len(group) == 1:
+                group[0].failure = _as_ours(error)
+                return
+            for job in group:
+                self._file_group([job])
+
+    def _file_together(self, group: Sequence[_Job]) -> None:
+        with self._index.writing() as connection:
+            outcomes = [self._place(connection, job) for job in group]
+            if self._durable:
+                for folder in sorted(set().union(*(job.to_sync for job in group))):
+                    sync_folder(folder)
+        for job, stored in zip(group, outcomes, strict=True):
+            job.stored = stored
+
+    def _undo(self, group: Sequence[_Job]) -> None:
+        for job in group:
+            if job.linked is not None:
+                job.linked.rename(job.spooled.path)
+                job.linked = None
+            job.to_sync.clear()
+
+    def _place(self, connection: Connection, job: _Job) -> Stored:
+        spooled = job.spooled
+        uid = spooled.origin.sop_instance_uid
+        known = [row for row in connection.execute(rows_of_uid(uid)) if self._is_still_there(row)]
+        for row in known:
+            if self._is_identical(connection, row, spooled):
+                return Stored(uid, absolute_path(self._root, row.folder, row.name), "duplicate")
+        outcome = "conflict" if any(_contradicts(row, spooled) for row in known) else "stored"
+        folder = self._root / self._homes.home_of(connection, spooled.header, spooled.batch)
+        job.to_sync |= make_folders(folder)
+        path, fresh = self._link(job, folder, plain_name=not known)
+        if not fresh:
+            outcome = "duplicate"
+        self._insert(connection, spooled, path)
+        if outcome == "conflict":
+            note_conflict(connection, uid)
+        return Stored(uid, path, outcome)
+
+    def _is_still_there(self, row: Row[Any]) -> bool:
+        with suppress(OSError):
+            path = absolute_path(self._root, row.folder, row.name)
+            status = path.lstat()
+            return (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns)
+        return False
+
+    def _is_identical(self, connection: Connection, row: Row[Any], spooled: Spooled) -> bool:
+        """Tell whether a file holds the same bytes; one that people copied in is digested now."""
+        data_set_bytes = spooled.size - spooled.data_set_offset
+        same_syntax = row.transfer_syntax_uid == spooled.origin.transfer_syntax_uid
+        if not same_syntax or row.size - row.data_set_offset != data_set_bytes:
+            return False
+        digests = Digests(row.header_sha256, row.pixel_sha256)
+        if not digests.header:
+            digests = self._digest(connection, row)
+        return digests == spooled.digests
+
+    def _digest(self, connection: Connection, row: Row[Any]) -> Digests:
+        (facts, *_) = facts_of_row(row, self._root)
+        with open_regular(facts.path) as (read_at, stamp, _):
+            digests = digests_of(read_at, stamp.size, row.data_set_offset, pixel_extent(facts, stamp.size))
+        connection.execute(
+            update(instance)
+            .where(instance.c.file_id == row.id)
+            .values(header_sha256=digests.header, pixel_sha256=digests.pixel)
+        )
+        return digests
+
+    def _link(self, job: _Job, folder: Path, *, plain_name: bool) -> tuple[Path, bool]:
+        """Give the spool file its name; the second is false where a file of the same bytes had it already.
+
+        A file that the index does not know may be in the way: then the name carries the digest.
+        """
+        spooled = job.spooled
+        uid, content = spooled.origin.sop_instance_uid, spooled.digests.header[:8] + spooled.digests.pixel[:8]
+        names = [instance_name(uid)] if plain_name else []
+        for name in (*names, instance_name(uid, content)):
+            path = folder / name
+            try:
+                os.link(spooled.path, path)
+            except FileExistsError:
+                if _same_bytes(path, spooled):
+                    return path, False
+                continue
+            job.linked = path
+            job.to_sync.add(folder)
+            spooled.path.unlink()
+            return path, True
+        raise StoreRefused("files of other content hold both names that the instance could have")
+
+    def _insert(self, connection: Connection, spooled: Spooled, path: Path) -> None:
+        stamp = FileStamp.of(path.stat())
+        facts = [replace(fact, path=path, stamp=stamp) for fact in spooled.facts]
+        insert_file(
+            connection,
+            relative_bytes(path.parent, self._root),
+            os.fsencode(path.name),
+            facts,
+            data_set=(spooled.origin.transfer_syntax_uid, spooled.data_set_offset),
+            digests=spooled.digests,
+            seen_ns=time.time_ns(),
+            series_id=self._homes.id_of,
+        )
+
+
+def _as_ours(error: Exception) -> Exception:
+    if isinstance(error, MprScpError):
+        return error
+    if isinstance(error, OSError):
+        return out_of_space_or_refused(error)
+    return StoreRefused(f"the archive could not file the instance: {type(error).__name__}")
+
+
+def _contradicts(row: Row[Any], spooled: Spooled) -> bool:
+    """Tell whether a known file of the same UID is other content; another transfer syntax alone is none."""
+    return bool(row.transfer_syntax_uid == spooled.origin.transfer_syntax_uid)
+
+
+def _same_bytes(path: Path, spooled: Spooled) -> bool:
+    """Tell whether *path* ends in the spooled data set, byte for byte."""
+    length = spooled.size - spooled.data_set_offset
+    try:
+        with open_regular(path) as (read_at, stamp, _):
+            start = stamp.size - length
+            if start < 0:
+                return False
+            for at in range(0, length, 1 << 20):
+                size = min(1 << 20, length - at)
+                if read_at(start + at, size) != os.pread(
+                    spooled.descriptor, size, spooled.data_set_offset + at
+                ):
+                    return False
+            return True
+    except OSError:
+        return False
+
+
+def note_conflict(connection: Connection, sop_instance_uid: str) -> None:
+    """List a SOP Instance UID under which files of different content are kept."""
+    known = connection.scalar(
+        select(conflict.c.noted_ns).where(conflict.c.sop_instance_uid == sop_instance_uid)
+    )
+    if known is None:
+        connection.execute(
+            conflict.insert(), {"sop_instance_uid": sop_instance_uid, "noted_ns": time.time_ns()}
+        )
+
+
+def forget_empty_series(connection: Connection) -> None:
+    """Take out series that no instance belongs to any more."""
+    connection.execute(delete(series).where(series.c.id.not_in(select(instance.c.series_id))))
+
+
+def make_folders(folder: Path) -> set[Path]:
+    """Make what lacks of the path to *folder*, and return the folders whose entries that changed."""
+    if folder.is_dir():
+        return set()
+    changed = make_folders(folder.parent)
+    folder.mkdir(mode=0o750, exist_ok=True)
+    return changed | {folder.parent}
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of *folder* durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,258 @@
+"""The index: what the archive's files say, kept where it can be asked quickly.
+
+Files are the truth, this is a cache of them: it may be deleted at any time and is then rebuilt. SQLAlchemy
+Core on SQLite (WAL, ``synchronous=NORMAL``: a commit survives the process; after a power cut the last
+ones may be missing and are read again from the files), or on another database by its URL. One writer at
+a time, readers beside it.
+
+Paths are relative to the root and stored as bytes, since a file's name need not be text.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    select,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from scp.errors import IndexUnavailable
+
+SCHEMA_VERSION: Final = 1
+"""An index of another version is rebuilt."""
+
+_Key = BigInteger().with_variant(Integer, "sqlite")
+
+metadata: Final = MetaData()
+
+version = Table("version", metadata, Column("number", Integer, nullable=False))
+
+folder = Table(
+    "folder",
+    metadata,
+    Column("path", LargeBinary, primary_key=True),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+"""Folders that a sweep has read; ``mtime_ns`` 0 where the next sweep must look again."""
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("patient_key", String(64), nullable=False),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("patient_id", Text, nullable=False),
+    Column("patient_name", Text, nullable=False),
+    Column("study_date", Text, nullable=False),
+    Column("accession_number", Text, nullable=False),
+    Column("modality", Text, nullable=False),
+    Column("home", LargeBinary),
+    Column("header", Text, nullable=False),
+    UniqueConstraint("study_instance_uid", "series_instance_uid", "patient_key"),
+    Index("series_uid", "series_instance_uid"),
+    Index("series_patient", "patient_id"),
+    Index("series_date", "study_date"),
+)
+"""One row for each series of one patient and study; ``home`` is its folder among the node's own."""
+
+file = Table(
+    "file",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("folder", LargeBinary, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("ctime_ns", BigInteger, nullable=False),
+    Column("inode", LargeBinary, nullable=False),
+    Column("device", LargeBinary, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("preamble", Boolean, nullable=False),
+    Column("seen_ns", BigInteger, nullable=False),
+    UniqueConstraint("folder", "name"),
+)
+"""Every file that was looked at, also those that are not DICOM. Inode and device are unsigned 64 bits."""
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("file_id", _Key, ForeignKey("file.id"), primary_key=True),
+    Column("series_id", _Key, ForeignKey("series.id"), nullable=False),
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("sop_instance_uid", String(64), nullable=False),
+    Column("instance_number", BigInteger),
+    Column("position_x", Float),
+    Column("position_y", Float),
+    Column("position_z", Float),
+    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("data_set_offset", BigInteger, nullable=False),
+    Column("pixel_offset", BigInteger),
+    Column("pixel_length", BigInteger),
+    Column("header_sha256", String(64), nullable=False),
+    Column("pixel_sha256", String(64), nullable=False),
+    Column("header", Text, nullable=False),
+    Column("frames", Text, nullable=False),
+    Index("instance_uid", "sop_instance_uid"),
+    Index("instance_series", "series_id", "sop_instance_uid"),
+)
+"""What a file says that holds a DICOM instance; digests are empty until somebody computes them."""
+
+conflict = Table(
+    "conflict",
+    metadata,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("noted_ns", BigInteger, nullable=False),
+)
+"""SOP Instance UIDs under which files of different content are kept, until a person decides."""
+
+rejection = Table(
+    "rejection",
+    metadata,
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("note_sop_instance_uid", String(64), primary_key=True),
+    Column("noted_ns", BigInteger, nullable=False),
+)
+"""Instances that a stored rejection note refers to, whichever came first."""
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("series_instance_uid", String(64), primary_key=True),
+    Column("study_instance_uid", String(64), primary_key=True),
+    Column("folder_fingerprint", String(64), primary_key=True),
+    Column("rules_fingerprint", String(64), primary_key=True),
+    Column("verdict", String(64), nullable=False),
+    Column("report", Text, nullable=False),
+)
+"""What selection said of a series, as long as its folder and the configuration stay what they were."""
+
+virtual_series = Table(
+    "virtual_series",
+    metadata,
+    Column("result_series_uid", String(64), primary_key=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("preset", String(64), nullable=False),
+    Column("sources_fingerprint", String(64), nullable=False),
+)
+"""Which series and preset a listed result stands for: its UID is a digest and cannot be inverted."""
+
+
+class IndexDatabase:
+    """The database behind the archive; every error of it is ``IndexUnavailable``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = threading.RLock()
+        self.when_rolled_back: Callable[[], None] = lambda: None
+
+    @classmethod
+    def open(cls, database: str, work_folder: Path) -> "IndexDatabase":
+        """Open the database, made anew where it is damaged or of another version.
+
+        *database* is ``sqlite`` (a file in *work_folder*) or a SQLAlchemy URL.
+        """
+        if database != "sqlite":
+            return cls(create_engine(database))._prepared()
+        path = work_folder / "index.sqlite"
+        try:
+            return cls(_sqlite(path))._prepared()
+        except IndexUnavailable:
+            _set_aside(path)
+            return cls(_sqlite(path))._prepared()
+
+    def _prepared(self) -> "IndexDatabase":
+        with self.writing() as connection:
+            metadata.create_all(connection)
+            found = connection.scalars(select(version.c.number)).all()
+            if found != [SCHEMA_VERSION]:
+                metadata.drop_all(connection)
+                metadata.create_all(connection)
+                connection.execute(version.insert().values(number=SCHEMA_VERSION))
+        return self
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, alone; committed at the end, rolled back by an exception.
+
+        ``when_rolled_back`` is called before another writer has its turn.
+        """
+        with self._writer, _translated():
+            try:
+                with self._engine.begin() as connection:
+                    yield connection
+            except BaseException:
+                self.when_rolled_back()
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with _translated(), self._engine.connect() as connection:
+            yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise IndexUnavailable(f"the index does not answer: {cause}") from error
+
+
+def _sqlite(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10.0})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536", "temp_store=MEMORY"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _set_aside(path: Path) -> None:
+    """Keep a damaged index beside its successor for whoever wants to know; its sidecars go."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        path.replace(path.with_name(path.name + ".damaged"))
+
+
+def relative_bytes(path: Path, root: Path) -> bytes:
+    """Return *path* below *root* as the index stores it; the root itself is ``b""``."""
+    relative = path.relative_to(root)
+    return b"" if relative == Path() else os.fsencode(relative)
+
+
+def absolute_path(root: Path, folder_bytes: bytes, name: bytes = b"") -> Path:
+    return root / os.fsdecode(folder_bytes) / os.fsdecode(name)
