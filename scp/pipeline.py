@@ -32,8 +32,11 @@ from scp.model import (
     SelectionRules,
 )
 from scp.part10 import file_ref
-from scp.reconstruction import ENGINE, PixelFormat, PlanePlan, pixel_format, plan, volume_geometry
-from scp.results import ResultOptions, ResultSeries, describe
+from scp.reconstruction.engine import ENGINE
+from scp.reconstruction.geometry import volume_geometry
+from scp.reconstruction.pixels import PixelFormat, pixel_format
+from scp.reconstruction.planes import PlanePlan, plan
+from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
 from scp.selection import current_of_series, refusal, select
 
 WORKING_MEMORY = 1.6  # volume and padding mask, as a multiple of the source's voxels
@@ -111,6 +114,7 @@ def preview(request: MPRRequest, means: Means, cancelled: IsCancelled, *, retrie
 
 def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -> Prospect:
     """Return what a report that is ``ok`` leads to. Raises ``BadRequest`` for planes that miss the volume."""
+    report = replace(report, stack=with_pixel_digests(report.stack))
     stored = pixel_format(report.stack)
     volume = volume_geometry(report.stack, report.missing)
     wanted = plan(volume, request.planes, config.reconstruction.pixel_spacing)

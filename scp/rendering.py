@@ -7,21 +7,27 @@ decoder may hang, crash or ask for all the memory, and nobody but the one reques
 This module is also what the fork server preloads, so importing it compiles and warms the kernels.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from scp.model import FileFacts, Interpolation, Missing, Policy
-from scp.reconstruction import planes, volume
+from scp.reconstruction.engine import render_stack
+from scp.reconstruction.frames import Cells, read_frames
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan
+from scp.reconstruction.volume import read_volume
 from scp.results import Encoder, ResultSeries
 
 
 @dataclass(frozen=True, slots=True)
 class RenderJob:
-    """Everything that one reconstruction needs: it crosses processes, and machines, as a value."""
+    """Everything that one reconstruction needs: it crosses processes, and machines, as a value.
+
+    *threads* = 0 takes as many as the process that renders may use cores.
+    """
 
     stack: tuple[FileFacts, ...]
     missing: tuple[Missing, ...]
@@ -34,18 +40,27 @@ class RenderJob:
 
 
 def render(job: RenderJob) -> Iterator[bytes]:
-    """Yield the planes of *job* in their order, each as a whole DICOM file (PS3.10 section 7).
+    """Yield the objects of *job* in the order of their Instance Numbers, each a DICOM file (PS3.10 7).
 
     Raises ``DecodingFailed`` naming the first slice that cannot be had.
     """
-    source = volume.read_volume(job.stack, job.missing, job.policy, job.pixel_format)
-    encoder = Encoder(job.series)
-    rendered = planes.render_stack(source, job.plan, job.interpolation, threads=job.threads)
-    for index, pixels in enumerate(rendered):
-        yield encoder.encode(index, pixels)
+    threads = job.threads or len(os.sched_getaffinity(0))
+    volume = read_volume(job.stack, job.missing, job.policy, job.pixel_format, threads)
+    planes = render_stack(volume, job.plan, job.interpolation, threads)
+    yield from Encoder(job.series).objects(planes)
 
 
 def pixels_agree(copies: tuple[FileFacts, FileFacts]) -> Iterator[bytes]:
     """Yield one item: ``b"1"`` where both copies decode to the same pixels, else ``b"0"``."""
-    one, other = (volume.decode(facts) for facts in copies)
+    one, other = (_pixels(facts) for facts in copies)
     yield b"1" if np.array_equal(one, other) else b"0"
+
+
+def _pixels(facts: FileFacts) -> Cells:
+    """Return the stored values of one frame, without what may lie in the bits above them (PS3.5 8.1.1)."""
+    header = facts.header
+    memory = np.empty((header.integer("Rows") or 0, header.integer("Columns") or 0), np.int16)
+    (cells,) = read_frames([facts], [memory])
+    mask = (1 << (header.integer("BitsStored") or 16)) - 1
+    pixels: Cells = cells & np.array(mask).astype(cells.dtype)
+    return pixels

@@ -127,7 +127,7 @@ class MprService:
             for uid in mpr_keys.texts(identifier, "SeriesInstanceUID") or _nothing_named("SeriesInstanceUID"):
                 yield MPRRequest(preset.planes, "".join(study[:1]), uid)
             return
-        series_seen = set()
+        series_seen: set[str] = set()
         for uid in mpr_keys.texts(identifier, "SOPInstanceUID") or _nothing_named("SOPInstanceUID"):
             copies = self._means.holdings.instance_files(uid)
             series = {facts.header.text("SeriesInstanceUID") for facts in copies} or {uid}
