@@ -3,6 +3,7 @@
 from scp.completion.complete import SEARCHES, SelectAgain, complete
 from scp.completion.peer_archives import HeldInstance, PeerArchives
 from scp.completion.peer_states import PeerState, PeerStates
+from scp.completion.peer_transport import PeerTransport
 from scp.completion.surroundings import ArchiveIndex, Arrivals, SeenFolder, Surroundings
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "PeerArchives",
     "PeerState",
     "PeerStates",
+    "PeerTransport",
     "SeenFolder",
     "SelectAgain",
     "Surroundings",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from scp.completion import ancestors, index, peers, time_radius
-from scp.completion.lacking import Lacking, lacking
+from scp.completion.lacking import Lacking, known_by, lacking
 from scp.completion.ledger import Finding, Ledger
 from scp.completion.pursuit import Pursuit
 from scp.completion.surroundings import Surroundings
@@ -45,9 +45,7 @@ def complete(
     Raises ``Cancelled``. A search that fails is a line in the ledger.
     """
     proof = _Proof(report, select_again)
-    pursuit = Pursuit(
-        surroundings, proof.lacking, deadline, cancelled, adopt_unlabelled=report.rules.adopt_unlabelled
-    )
+    pursuit = Pursuit(surroundings, proof.lacking, deadline, cancelled, report.rules)
     for name in surroundings.searches:
         for finding in _guarded(SEARCHES[name], pursuit):
             proof.take(name, finding)
@@ -88,9 +86,13 @@ class _Proof:
 
     def take(self, search: str, finding: Finding) -> None:
         """Prove the candidates of *finding*, and write down how many the volume uses."""
-        wanted, before = self.lacking.count, _used(self._selected)
+        lacks, before = self.lacking, _used(self._selected)
         fresh = {(str(facts.path), facts.frame): facts for facts in finding.candidates}
         told = {(known.source, known.sop_instance_uid): known for known in finding.known}
+        if lacks.short_by:
+            # Of a series that is hardly here, every image that turns up tells where the volume goes on.
+            hints = known_by(finding.candidates, lacks.current, self._selected.rules, search)
+            told |= {(hint.source, hint.sop_instance_uid): hint for hint in hints}
         news = fresh.keys() - self._found.keys() or told.keys() - self._known.keys()
         self._found |= fresh
         self._known |= told
@@ -99,7 +101,7 @@ class _Proof:
                 tuple(self._found.values()), tuple(self._known.values()), self._ledger.lines
             )
         found = len((_used(self._selected) - before) & fresh.keys())
-        self._ledger.enter(search, finding, wanted=wanted, found=found)
+        self._ledger.enter(search, finding, wanted=lacks.count, found=found)
 
 
 def _used(report: SelectionReport) -> set[tuple[str, int]]:

@@ -6,10 +6,9 @@ the folder does not show.
 
 from collections.abc import Iterator
 
-from scp.completion.lacking import BROKEN
+from scp.completion.lacking import BROKEN, known_by
 from scp.completion.ledger import Finding
 from scp.completion.pursuit import Pursuit
-from scp.model import KnownInstance
 
 
 def search(pursuit: Pursuit) -> Iterator[Finding]:
@@ -28,15 +27,11 @@ def search(pursuit: Pursuit) -> Iterator[Finding]:
         for facts in whole
         if facts.path.parent in elsewhere and facts.sop_instance_uid not in lacking.used
     )
-    known = {
-        facts.sop_instance_uid: KnownInstance(facts.sop_instance_uid, facts.instance_number, "index")
-        for facts in whole
-    }
     if lacking or candidates:
         yield Finding(
             asked="index",
             candidates=candidates,
-            known=tuple(known.values()),
+            known=known_by(whole, lacking.current, pursuit.rules, "index"),
             detail=f"files {len(files)}, candidates {len(candidates)}",
             seconds=clock() - begun,
         )

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from scp.errors import Code
-from scp.model import FileFacts, KnownInstance, Missing, SelectionReport
+from scp.model import FileFacts, KnownInstance, Missing, SelectionReport, SelectionRules
+from scp.selection.identity import belongs
 
 CURABLE = frozenset({Code.OK, Code.MISSING_INSTANCES, Code.TOO_FEW_IMAGES})
 """Verdicts that more images of the series can change for the better."""
@@ -103,6 +104,15 @@ def lacking(report: SelectionReport, known: Iterable[KnownInstance] = ()) -> Lac
         elsewhere=len({instance.sop_instance_uid for instance in known} - here.keys()),
         ends=Code.ENDS_MISSING in notes,
     )
+
+
+def known_by(
+    files: Iterable[FileFacts], current: FileFacts, rules: SelectionRules, source: str
+) -> tuple[KnownInstance, ...]:
+    """Return what *files* say of the series of *current*: those of the same patient, study and series."""
+    of_series = (facts for facts in files if not belongs(current.header, facts.header, rules))
+    uids = {facts.sop_instance_uid: facts.instance_number for facts in of_series}
+    return tuple(KnownInstance(uid, number, source) for uid, number in uids.items())
 
 
 def _skipped(stack: tuple[FileFacts, ...]) -> int:

@@ -6,7 +6,7 @@ series, twice, without end, or of another patient (PS3.4 C.4.1.1.3.2: what the i
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -84,14 +84,12 @@ class Answer:
     differs: str = ""
 
 
-def bounded(answers: Iterable[HeldInstance], peer: Peer) -> tuple[HeldInstance, ...]:
-    """Return all *answers*. Raises ``PeerFailed`` for a peer that does not come to an end."""
-    held: list[HeldInstance] = []
-    for answer in answers:
-        if len(held) == MOST_ANSWERS:
+def bounded(answers: Iterable[HeldInstance], peer: Peer) -> Iterator[HeldInstance]:
+    """Yield *answers*. Raises ``PeerFailed`` for a peer that does not come to an end."""
+    for count, answer in enumerate(answers):
+        if count == MOST_ANSWERS:
             raise PeerFailed(f"{peer.name} answered with more than {MOST_ANSWERS} instances of one series")
-        held.append(answer)
-    return tuple(held)
+        yield answer
 
 
 def check(held: Iterable[HeldInstance], current: FileFacts, peer: Peer) -> Answer:

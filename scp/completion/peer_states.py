@@ -7,9 +7,9 @@ is retrieved once, however many requests miss it.
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from scp.completion.peer_archives import HeldInstance
@@ -62,19 +62,26 @@ class Memory(Generic[Key, Value]):
             return value if self._clock() < until else default
 
 
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One instance on its way here; *waiting* are told when that has ended."""
+
+    waiting: set[Callable[[str], None]] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Who retrieves which of the instances that a request misses: *mine* the request, *others* somebody."""
 
-    mine: tuple[str, ...]
-    others: tuple[str, ...]
+    mine: Mapping[str, Flight] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
 
 class Flights:
     """Which instances are being retrieved right now, and who else waits for them."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[Callable[[str], None]]] = {}
+        self._flights: dict[str, Flight] = {}
         self._lock = threading.Lock()
 
     def claim(self, sop_instance_uids: Iterable[str], at_most: int, landed: Callable[[str], None]) -> Claim:
@@ -83,24 +90,27 @@ class Flights:
         For those that somebody retrieves, *landed* is called with the UID when that ends, in the thread of
         the one who retrieves.
         """
-        mine: list[str] = []
+        mine: dict[str, Flight] = {}
         others: list[str] = []
         with self._lock:
             for uid in dict.fromkeys(sop_instance_uids):
-                if uid in self._waiting:
-                    self._waiting[uid].add(landed)
+                if uid in self._flights:
+                    self._flights[uid].waiting.add(landed)
                     others.append(uid)
                 elif len(mine) < at_most:
-                    self._waiting[uid] = set()
-                    mine.append(uid)
-        return Claim(tuple(mine), tuple(others))
+                    mine[uid] = self._flights[uid] = Flight()
+        return Claim(mine, tuple(others))
 
-    def land(self, sop_instance_uids: Iterable[str]) -> None:
-        """Say that the retrieval of these has ended, whether or not they came."""
+    def land(self, claim: Claim) -> None:
+        """Say that the retrieval of a claim has ended, whether or not anything came; once is enough."""
+        landed: list[tuple[str, Flight]] = []
         with self._lock:
-            waiting = [(uid, told) for uid in sop_instance_uids for told in self._waiting.pop(uid, ())]
-        for uid, landed in waiting:
-            landed(uid)
+            for uid, flight in claim.mine.items():
+                if self._flights.get(uid) is flight:
+                    landed.append((uid, self._flights.pop(uid)))
+        for uid, flight in landed:
+            for told in flight.waiting:
+                told(uid)
 
 
 class PeerStates:

@@ -13,14 +13,16 @@ request. Nobody waits for a peer once nothing lacks.
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from scp.completion.lacking import BROKEN
 from scp.completion.ledger import Finding
 from scp.completion.peer_archives import Answer, HeldInstance, PeerArchives, bounded, check
+from scp.completion.peer_states import Claim
 from scp.completion.pursuit import Pursuit
-from scp.completion.surroundings import ArchiveIndex
+from scp.completion.surroundings import ArchiveIndex, Waiting
 from scp.config import Peer
 from scp.errors import Cancelled, PeerFailed
 from scp.model import FileFacts
@@ -40,13 +42,10 @@ def search(pursuit: Pursuit) -> Iterator[Finding]:
     if surroundings.archive is None or surroundings.peer_archives is None or not pursuit.lacking.curable:
         return
     consultation = _Consultation(pursuit, surroundings.archive, surroundings.peer_archives)
-    watch = surroundings.arrivals.watch(consultation.arrived) if surroundings.arrivals else None
     try:
         yield from consultation.findings()
     finally:
-        consultation.over.set()
-        if watch is not None:
-            watch()
+        consultation.close()
 
 
 @dataclass(slots=True, eq=False)
@@ -58,8 +57,8 @@ class _Talk:
     deadline: float
     busy: bool = False
     answer: Answer | None = None
-    batch: tuple[str, ...] = ()
-    arrived: set[str] = field(default_factory=set)
+    claim: Claim = field(default_factory=Claim)
+    waiting: Waiting | None = None
     tried: set[str] = field(default_factory=set)
     came: set[str] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
@@ -79,6 +78,11 @@ class _Talk:
             parts.append(f"retrieved {len(self.came)} of {len(self.tried)}")
         return "; ".join(parts + self.remarks)
 
+    @property
+    def has_delivered(self) -> bool:
+        """Tell whether all of the batch under way is here, though the peer has not come to its end."""
+        return bool(self.claim.mine) and self.came >= self.claim.mine.keys()
+
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
@@ -90,7 +94,6 @@ class _Answered:
 @dataclass(frozen=True, slots=True)
 class _Fetched:
     talk: _Talk
-    batch: tuple[str, ...]
     failure: str
 
 
@@ -101,9 +104,7 @@ class _Landed:
     sop_instance_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    sop_instance_uid: str
+_Event = _Answered | _Fetched | _Landed
 
 
 class _Consultation:
@@ -120,8 +121,9 @@ class _Consultation:
         self._lacked = bool(pursuit.lacking)
         self._talks: list[_Talk] = []
         self._awaited: set[str] = set()
-        self._events: SimpleQueue[_Answered | _Fetched | _Landed | _Arrived] = SimpleQueue()
-        self.over = threading.Event()
+        self._events: SimpleQueue[_Event] = SimpleQueue()
+        self._over = threading.Event()
+        self._stack = ExitStack()
 
     def findings(self) -> Iterator[Finding]:
         for peer in self._pursuit.surroundings.peers:
@@ -135,9 +137,12 @@ class _Consultation:
             self._lacked = self._lacked or bool(self._pursuit.lacking)
         yield from self._unfinished()
 
-    def arrived(self, sop_instance_uid: str) -> None:
-        """Take the word of intake (in intake's thread) that an instance is stored."""
-        self._events.put(_Arrived(sop_instance_uid))
+    def close(self) -> None:
+        """Give up what is under way, so that other requests need not wait for it."""
+        self._over.set()
+        self._stack.close()
+        for talk in self._talks:
+            self._states.flights.land(talk.claim)
 
     # what is waited for, and how long
 
@@ -154,7 +159,7 @@ class _Consultation:
             return 0.0
         return min(self._pursuit.remaining_s, self._begun + ENDS_PATIENCE_S - self._clock())
 
-    def _next_event(self) -> _Answered | _Fetched | _Landed | _Arrived | None:
+    def _next_event(self) -> _Event | None:
         """Return the next event, ``None`` when a tick has passed without one."""
         self._pursuit.check()
         try:
@@ -181,13 +186,24 @@ class _Consultation:
             self._start(talk, lambda: self._find(talk, key), lambda held, why: _Answered(talk, held, why))
 
     def _find(self, talk: _Talk, key: tuple[str, str, str]) -> tuple[HeldInstance, ...]:
-        """Ask (in the talk's thread). An answer that nobody waits for any more serves the next request."""
+        """Ask (in the talk's thread). An answer that nobody waits for any more serves the next request.
+
+        What a peer answered before it failed, or stopped at its own limit, is used and not remembered.
+        """
+        held: list[HeldInstance] = []
         answers = self._peer_archives.find_instances(
             talk.peer, *key[1:], within_s=self._left_s(talk), cancelled=self._pursuit.cancelled
         )
-        held = bounded(answers, talk.peer)
-        self._states.answers.put(key, held)
-        return held
+        try:
+            for answer in bounded(answers, talk.peer):
+                held.append(answer)  # noqa: PERF402 one by one: what came before a failure counts
+        except PeerFailed as error:
+            if not held:
+                raise
+            talk.remarks.append(str(error))
+        else:
+            self._states.answers.put(key, tuple(held))
+        return tuple(held)
 
     def _start(
         self,
@@ -223,7 +239,7 @@ class _Consultation:
         except Exception:
             log.exception("completion from peer %s", talk.peer.name)
             failure = "an error of this node, see its log"
-        self._states.flights.land(talk.batch)
+        self._states.flights.land(talk.claim)
         self._events.put(event(held, failure))
 
     def _left_s(self, talk: _Talk) -> float:
@@ -231,7 +247,7 @@ class _Consultation:
 
     # taking what comes
 
-    def _take(self, event: _Answered | _Fetched | _Landed | _Arrived | None) -> Iterator[Finding]:
+    def _take(self, event: _Event | None) -> Iterator[Finding]:
         match event:
             case _Answered():
                 yield self._answered(event)
@@ -239,12 +255,8 @@ class _Consultation:
                 yield self._fetched(event)
             case _Landed(uid):
                 yield from self._landed(uid)
-            case _Arrived(uid):
-                yield from self._noted(uid)
             case None:
-                for talk in self._talks:
-                    if talk.arrived:
-                        yield self._arrivals(talk)
+                yield from self._arrivals()
 
     def _answered(self, event: _Answered) -> Finding:
         talk, lacking = event.talk, self._pursuit.lacking
@@ -260,16 +272,16 @@ class _Consultation:
 
     def _fetched(self, event: _Fetched) -> Finding:
         talk = event.talk
-        talk.busy, talk.batch = False, ()
-        talk.arrived.clear()
-        files = self._whole_files(event.batch)
+        batch = tuple(talk.claim.mine)
+        talk.busy, talk.waiting, talk.claim = False, None, Claim()
+        files = self._whole_files(batch)
         came = {facts.sop_instance_uid for facts in files}
         talk.came |= came
         if event.failure:
             talk.failed = True
             talk.remarks.append(event.failure)
         else:
-            for uid in set(event.batch) - came:
+            for uid in set(batch) - came:
                 self._states.withheld.put((talk.peer.name, uid), True)
         return self._finding(talk, files)
 
@@ -280,19 +292,14 @@ class _Consultation:
             if files:
                 yield Finding("another request", files, detail="retrieved the same instances")
 
-    def _noted(self, sop_instance_uid: str) -> Iterator[Finding]:
-        """Prove a batch as soon as all of it is there: its peer may never come to an end."""
+    def _arrivals(self) -> Iterator[Finding]:
+        """Prove what has come of retrievals that go on: their peers may never come to an end."""
         for talk in self._talks:
-            if sop_instance_uid in talk.batch:
-                talk.arrived.add(sop_instance_uid)
-                if talk.arrived >= set(talk.batch):
-                    yield self._arrivals(talk)
-
-    def _arrivals(self, talk: _Talk) -> Finding:
-        files = self._whole_files(tuple(talk.arrived))
-        talk.came |= {facts.sop_instance_uid for facts in files}
-        talk.arrived.clear()
-        return self._finding(talk, files)
+            fresh = talk.waiting.arrived.keys() - talk.came if talk.waiting is not None else set()
+            if fresh:
+                files = self._whole_files(tuple(fresh))
+                talk.came |= fresh
+                yield self._finding(talk, files)
 
     def _finding(self, talk: _Talk, candidates: tuple[FileFacts, ...] = ()) -> Finding:
         known = talk.answer.known if talk.answer and not talk.answer.differs else ()
@@ -301,7 +308,7 @@ class _Consultation:
     def _unfinished(self) -> Iterator[Finding]:
         """Say of every peer that is still at it that nobody waited for its end."""
         for talk in self._talks:
-            if talk.busy:
+            if talk.busy and not talk.has_delivered:
                 out_of_time = bool(self._pursuit.lacking)
                 talk.remarks.append("out of time" if out_of_time else "not waited for: nothing lacks")
                 yield self._finding(talk)
@@ -315,18 +322,17 @@ class _Consultation:
         for talk in self._talks:
             if talk.busy or talk.failed or talk.answer is None or talk.answer.differs:
                 continue
-            batch = self._claim(talk)
-            here = self._here_already(batch)
-            already = {facts.sop_instance_uid for facts in here}
-            talk.tried |= already
-            talk.came |= already
-            self._states.flights.land(already)
-            if fresh := tuple(uid for uid in batch if uid not in already):
-                self._start_fetch(talk, fresh)
+            here = self._claim(talk)
+            if talk.claim.mine:
+                self._start_fetch(talk)
             if here:
                 yield self._finding(talk, here)
 
-    def _claim(self, talk: _Talk) -> tuple[str, ...]:
+    def _claim(self, talk: _Talk) -> tuple[FileFacts, ...]:
+        """Claim the next batch of *talk*; return the files of what the archive holds already instead.
+
+        What is known here under a UID is never retrieved: nothing shall replace it.
+        """
         assert talk.answer is not None
         wanted = [
             instance.sop_instance_uid
@@ -334,26 +340,27 @@ class _Consultation:
             if instance.sop_instance_uid not in talk.tried
             and not self._states.withheld.get((talk.peer.name, instance.sop_instance_uid), False)
         ]
-        claim = self._states.flights.claim(wanted, talk.peer.uids_per_request, self._on_landed)
-        own = {uid for other in self._talks for uid in other.batch}
-        self._awaited |= set(claim.others) - own
-        return claim.mine
-
-    def _here_already(self, batch: tuple[str, ...]) -> tuple[FileFacts, ...]:
-        """Return the files of claimed instances that the archive holds: no retrieval may replace them."""
-        try:
-            return self._whole_files(batch)
-        except BaseException:
-            self._states.flights.land(batch)
-            raise
+        talk.claim = self._states.flights.claim(wanted, talk.peer.uids_per_request, self._on_landed)
+        own = {uid for other in self._talks for uid in other.claim.mine}
+        self._awaited |= set(talk.claim.others) - own
+        here = self._whole_files(tuple(talk.claim.mine))
+        if here:
+            already = {facts.sop_instance_uid for facts in here}
+            self._states.flights.land(Claim({uid: talk.claim.mine[uid] for uid in already}))
+            talk.claim = Claim({uid: f for uid, f in talk.claim.mine.items() if uid not in already})
+            talk.tried |= already
+            talk.came |= already
+        return here
 
     def _on_landed(self, sop_instance_uid: str) -> None:
         self._events.put(_Landed(sop_instance_uid))
 
-    def _start_fetch(self, talk: _Talk, batch: tuple[str, ...]) -> None:
-        talk.batch = batch
+    def _start_fetch(self, talk: _Talk) -> None:
+        batch = tuple(talk.claim.mine)
         talk.tried |= set(batch)
-        self._start(talk, lambda: self._fetch(talk, batch), lambda _, why: _Fetched(talk, batch, why))
+        if self._pursuit.surroundings.arrivals is not None:
+            talk.waiting = self._stack.enter_context(self._pursuit.surroundings.arrivals.waiting(batch))
+        self._start(talk, lambda: self._fetch(talk, batch), lambda _, why: _Fetched(talk, why))
 
     def _fetch(self, talk: _Talk, batch: tuple[str, ...]) -> tuple[HeldInstance, ...]:
         """Retrieve *batch* (in the talk's thread)."""
@@ -364,7 +371,7 @@ class _Consultation:
             lacking.series_instance_uid,
             batch,
             within_s=self._left_s(talk),
-            cancelled=lambda: self.over.is_set() or self._pursuit.cancelled(),
+            cancelled=lambda: self._over.is_set() or self._pursuit.cancelled(),
         )
         return ()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from scp.completion.lacking import Lacking
 from scp.completion.surroundings import Surroundings
 from scp.errors import Cancelled
-from scp.model import FileFacts, IsCancelled
+from scp.model import FileFacts, IsCancelled, SelectionRules
 
 OWN_FOLDER = ".scp"
 """The node's own folder in an archive's root: index, spool, conflicts and results are no sources."""
@@ -30,7 +30,7 @@ class Pursuit:
     lacking: Lacking
     deadline: float
     cancelled: IsCancelled
-    adopt_unlabelled: bool = False
+    rules: SelectionRules
     looked_into: set[Path] = field(default_factory=set)
     folders_deadline: float = field(init=False)
 
@@ -57,7 +57,7 @@ class Pursuit:
 
         A file that leads out of *within* by a link is left.
         """
-        look = Look(self.lacking, self.adopt_unlabelled, within)
+        look = Look(self.lacking, self.rules.adopt_unlabelled, within)
         for folder in folders:
             self.check()
             if self.surroundings.clock() >= self.folders_deadline:

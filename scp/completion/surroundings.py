@@ -5,7 +5,8 @@ through it and nothing else. Tests put small twins in its places.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -38,24 +39,29 @@ class ArchiveIndex(Protocol):
         """Return every folder that holds files."""
 
 
+class Waiting(Protocol):
+    """What has come of the instances that one request waits for, by SOP Instance UID."""
+
+    @property
+    def arrived(self) -> Mapping[str, object]: ...
+
+
 class Arrivals(Protocol):
-    """Where intake tells what it has stored."""
+    """Where intake tells what it has stored and indexed."""
 
-    def watch(self, told: Callable[[str], None], /) -> Callable[[], None]:
-        """Call *told* with the SOP Instance UID of each instance once it is stored and indexed.
-
-        *told* is called in intake's thread and must return at once. Returns what ends the watch.
-        """
+    def waiting(self, sop_instance_uids: Collection[str], /) -> AbstractContextManager[Waiting]:
+        """Listen for these instances from now on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where one request may look.
 
-    *top* is the batch folder (for the command line, the folder of ``--within``): the folder search
-    ``ancestors`` never leaves it. *searches* run in their order. Without an *archive* only folders are
-    searched. *retrieve* is false for a dry run: peers are asked, nothing is fetched. *peer_states* lives as
-    long as the node. *clock* gives seconds that never go back.
+    *top* is the batch folder (for the command line, the folder of ``--within``): the search ``ancestors``
+    never leaves it. *searches* run in their order. Without an *archive* only folders are searched; without
+    *arrivals*, what a peer sends is seen when its retrieval ends. *retrieve* is false for a dry run: peers
+    are asked, nothing is fetched. *peer_states* lives as long as the node. *clock* gives seconds that never
+    go back.
     """
 
     read_folder: FolderReader

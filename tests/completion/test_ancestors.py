@@ -62,9 +62,7 @@ def test_a_lost_image_anywhere_in_the_batch_is_found_from_the_nearest_ancestor(
     assert lines(report)[-1] == ("ancestors", asked, 1, 1)
 
 
-def test_what_is_found_stays_where_it_is_untouched(
-    batch: Path, run: Callable[..., SelectionReport]
-) -> None:
+def test_what_is_found_stays_where_it_is_untouched(batch: Path, run: Callable[..., SelectionReport]) -> None:
     path = lost(batch / "elsewhere")
     before = (path.read_bytes(), path.stat().st_mtime_ns, sorted(batch.rglob("*")))
 
@@ -106,9 +104,7 @@ def test_the_search_ends_at_the_batch_folder(
     assert [line.asked for line in report.searches] == ["batch/patient/study", "batch/patient", "batch"]
 
 
-def test_the_folder_of_within_may_be_the_images_own(
-    batch: Path, run: Callable[..., SelectionReport]
-) -> None:
+def test_the_folder_of_within_may_be_the_images_own(batch: Path, run: Callable[..., SelectionReport]) -> None:
     lost(batch / "patient/study/one/below")
     lost(batch / "patient/study")
 

@@ -17,9 +17,7 @@ def archive(tmp_path: Path) -> ArchiveTwin:
 
 
 def around(archive: ArchiveTwin) -> Surroundings:
-    return Surroundings(
-        read_folder=Reader(), top=archive.root / "one", searches=("index",), archive=archive
-    )
+    return Surroundings(read_folder=Reader(), top=archive.root / "one", searches=("index",), archive=archive)
 
 
 def test_an_instance_in_any_folder_is_found(archive: ArchiveTwin) -> None:

@@ -63,4 +63,4 @@ def test_a_peer_that_answers_without_end_fails() -> None:
             yield HeldInstance("1.3.1")
 
     with pytest.raises(PeerFailed, match=f"PACS answered with more than {MOST_ANSWERS}"):
-        bounded(endless(), PACS)
+        list(bounded(endless(), PACS))

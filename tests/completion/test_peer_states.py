@@ -104,24 +104,33 @@ def test_an_instance_is_retrieved_by_one_request_and_the_others_are_told() -> No
     mine = flights.claim(["1", "2"], 10, landed.append)
     theirs = flights.claim(["2", "3"], 10, landed.append)
 
-    assert (mine.mine, mine.others) == (("1", "2"), ())
-    assert (theirs.mine, theirs.others) == (("3",), ("2",))
-    flights.land(mine.mine)
+    assert (tuple(mine.mine), mine.others) == (("1", "2"), ())
+    assert (tuple(theirs.mine), theirs.others) == (("3",), ("2",))
+    flights.land(mine)
     assert landed == ["2"]
-    assert flights.claim(["1", "2"], 10, landed.append).mine == ("1", "2")
+    assert tuple(flights.claim(["1", "2", "3"], 10, landed.append).mine) == ("1", "2")
+
+
+def test_who_has_given_up_a_claim_cannot_end_that_of_the_next() -> None:
+    flights, landed = Flights(), []
+    given_up = flights.claim(["1"], 1, print)
+    flights.land(given_up)
+    flights.claim(["1"], 1, print)
+    flights.claim(["1"], 1, landed.append)
+    flights.land(given_up)
+    assert landed == []
 
 
 def test_no_more_is_claimed_than_is_retrieved() -> None:
     flights = Flights()
-    assert flights.claim(["1", "2", "3"], 2, print).mine == ("1", "2")
-    assert flights.claim(["3"], 2, print).mine == ("3",)
+    assert tuple(flights.claim(["1", "2", "3"], 2, print).mine) == ("1", "2")
+    assert tuple(flights.claim(["3"], 2, print).mine) == ("3",)
 
 
 def test_who_asks_again_and_again_is_told_once() -> None:
     flights, landed = Flights(), []
-    flights.claim(["1"], 1, print)
-    told = landed.append
+    claim = flights.claim(["1"], 1, print)
     for _ in range(3):
-        flights.claim(["1"], 1, told)
-    flights.land(["1"])
+        flights.claim(["1"], 1, landed.append)
+    flights.land(claim)
     assert landed == ["1"]

@@ -1,10 +1,12 @@
 """Small twins of what the searches see: an archive over a folder tree, and peers that hold data sets."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from scp.completion import HeldInstance, PeerStates, Surroundings, complete
@@ -49,12 +51,24 @@ class Seen:
 
 
 @dataclass
+class Arrived:
+    """What was stored, of what is waited for, since the wait began."""
+
+    stored: list[str]
+    expected: frozenset[str]
+    begun: int
+
+    @property
+    def arrived(self) -> dict[str, object]:
+        return {uid: None for uid in self.stored[self.begun :] if uid in self.expected}
+
+
+@dataclass
 class ArchiveTwin:
     """What an index would say of the files under *root*; *created_min* are the ages of folders in minutes."""
 
     root: Path
     created_min: dict[Path, float] = field(default_factory=dict)
-    watchers: list[Callable[[str], None]] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,16 +91,14 @@ class ArchiveTwin:
         return [Seen(path, int(minutes * MINUTE_NS)) for path, minutes in self.created_min.items()]
 
     def store(self, ds: Dataset) -> None:
-        """Take an instance as intake does: file, index, and then whoever watches."""
+        """Take an instance as intake does: the file, and then whoever waits for it."""
         with self.lock:
-            self.stored.append(str(ds.SOPInstanceUID))
             write(ds, self.root / "arrived" / f"{len(self.stored):04d}.dcm")
-        for told in list(self.watchers):
-            told(str(ds.SOPInstanceUID))
+            self.stored.append(str(ds.SOPInstanceUID))
 
-    def watch(self, told: Callable[[str], None]) -> Callable[[], None]:
-        self.watchers.append(told)
-        return lambda: self.watchers.remove(told)
+    @contextmanager
+    def waiting(self, sop_instance_uids: Collection[str]) -> Iterator[Arrived]:
+        yield Arrived(self.stored, frozenset(sop_instance_uids), len(self.stored))
 
 
 @dataclass
@@ -176,6 +188,11 @@ def surroundings_with(archive: ArchiveTwin, twins: dict[str, PeerTwin], **settin
     return replace(base, **settings)
 
 
+def pixels_agree(one: FileFacts, other: FileFacts) -> bool:
+    """Compare the pixels of two files as they are stored."""
+    return bool(dcmread(one.path).PixelData == dcmread(other.path).PixelData)
+
+
 def completed(
     current: Path,
     surroundings: Surroundings,
@@ -191,7 +208,15 @@ def completed(
     def select_again(
         found: Sequence[FileFacts], known: Sequence[object], searches: Sequence[Search]
     ) -> SelectionReport:
-        return select(image, folder, rules, found=found, known=known, searches=searches)
+        return select(
+            image,
+            folder,
+            rules,
+            found=found,
+            known=known,
+            pixels_agree=pixels_agree,
+            searches=searches,
+        )
 
     return complete(
         select_again((), (), ()), select_again, surroundings, cancelled, surroundings.clock() + deadline_s

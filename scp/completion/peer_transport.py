@@ -1,0 +1,169 @@
+"""Peers over DICOM associations: what ``peers`` decides, put into identifiers and carried out.
+
+Between the search and ``scp.net.requestor``. Two queries (Study Root, PS3.4 C.6.2): at STUDY level for whom
+the peer takes the patient to be, at IMAGE level for the instances, since a strict archive answers no
+patient's attributes below the STUDY level. Retrieval is by C-GET where the peer does it, else by C-MOVE to
+this node; lossless transfer syntaxes only. No other decision is taken here.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from pydicom.dataset import Dataset
+
+from scp.completion.peer_archives import HeldInstance
+from scp.config import Peer
+from scp.errors import Cancelled, PeerFailed, StoreRefused
+from scp.model import Header, Incoming, IsCancelled, Origin, Sink
+
+if TYPE_CHECKING:
+    from scp.net.requestor import Requestor
+
+PATIENT_SHARE = 0.25
+"""The part of a query's time that the question for the patient may use: the selection looks at the patient
+of whatever is retrieved anyway."""
+
+LEAST_S = 0.001
+"""A deadline that has passed, for a requestor that takes 0 for none."""
+
+REPLACEMENT = "\ufffd"
+"""What pydicom puts for bytes that do not decode; a name that holds it says nothing reliable."""
+
+DROPPED = HeldInstance("")
+"""Stands for an answer of something else, which the requestor has dropped: it counts as not asked for."""
+
+
+class PeerTransport:
+    """A ``PeerArchives``: calls peers through *requestor*; what they send goes into *sink*.
+
+    *requestor* calls itself by the AE title that C-MOVE names as its destination.
+    """
+
+    def __init__(self, requestor: "Requestor", sink: Sink) -> None:
+        self._requestor = requestor
+        self._sink = sink
+
+    def find_instances(
+        self,
+        peer: Peer,
+        study_instance_uid: str,
+        series_instance_uid: str,
+        *,
+        within_s: float,
+        cancelled: IsCancelled,
+    ) -> Iterator[HeldInstance]:
+        """Yield the peer's answers as they come. Raises ``PeerFailed``, ``Cancelled``."""
+        deadline = time.monotonic() + within_s
+        patient = self._patient(peer, study_instance_uid, within_s * PATIENT_SHARE)
+        _check(cancelled)
+        identifier = _identifier("IMAGE", study_instance_uid, series_instance_uid)
+        identifier.SOPInstanceUID = ""
+        identifier.InstanceNumber = None
+        answers = self._requestor.find(peer, identifier, deadline_s=_left_s(deadline))
+        with closing(answers):
+            for answer in answers:
+                _check(cancelled)
+                yield _held(answer, patient)
+        for _ in range(answers.dropped):
+            yield DROPPED
+
+    def _patient(self, peer: Peer, study_instance_uid: str, within_s: float) -> dict[str, str]:
+        """Return what *peer* calls the patient of a study; nothing where it does not say."""
+        identifier = _identifier("STUDY", study_instance_uid)
+        identifier.PatientName = ""
+        identifier.PatientID = ""
+        # A peer that fails here fails again at once when it is asked for the instances, and says so there.
+        with (
+            suppress(PeerFailed),
+            closing(self._requestor.find(peer, identifier, deadline_s=max(LEAST_S, within_s))) as answers,
+        ):
+            for answer in answers:
+                stated = {keyword: _text(answer, keyword) for keyword in ("PatientName", "PatientID")}
+                return {keyword: text for keyword, text in stated.items() if text}
+        return {}
+
+    def fetch(
+        self,
+        peer: Peer,
+        study_instance_uid: str,
+        series_instance_uid: str,
+        sop_instance_uids: tuple[str, ...],
+        *,
+        within_s: float,
+        cancelled: IsCancelled,
+    ) -> None:
+        """Retrieve by what ``retrieve`` of *peer* allows. Raises ``PeerFailed``, ``Cancelled``."""
+        deadline = time.monotonic() + within_s
+        identifier = _identifier("IMAGE", study_instance_uid, series_instance_uid)
+        identifier.SOPInstanceUID = list(sop_instance_uids)
+        refusal = ""
+        if peer.retrieve != "move":
+            try:
+                sink = _WhileWanted(self._sink, cancelled)
+                done = self._requestor.get(
+                    peer, identifier, sink, wanted=sop_instance_uids, deadline_s=_left_s(deadline)
+                )
+                # A peer may accept C-GET and not that we are its storage SCP: each sub-operation fails then.
+                if not done.failed or peer.retrieve == "get":
+                    return
+            except PeerFailed as error:
+                _check(cancelled)
+                if peer.retrieve == "get" or _left_s(deadline) <= LEAST_S:
+                    raise
+                refusal = f"{error}; then "
+        _check(cancelled)
+        try:
+            self._requestor.move(
+                peer, identifier, self._requestor.local_ae_title, deadline_s=_left_s(deadline)
+            )
+        except PeerFailed as error:
+            raise PeerFailed(f"{refusal}{error}") from error
+
+
+class _WhileWanted:
+    """A sink that takes nothing more once nobody wants it."""
+
+    def __init__(self, sink: Sink, cancelled: IsCancelled) -> None:
+        self._sink = sink
+        self._cancelled = cancelled
+
+    def begin(self, origin: Origin) -> Incoming:
+        if self._cancelled():
+            raise StoreRefused("nobody waits for this instance any more")
+        return self._sink.begin(origin)
+
+
+def _identifier(level: str, study_instance_uid: str, series_instance_uid: str = "") -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    identifier.StudyInstanceUID = study_instance_uid
+    if series_instance_uid:
+        identifier.SeriesInstanceUID = series_instance_uid
+    return identifier
+
+
+def _held(answer: Dataset, patient: dict[str, str]) -> HeldInstance:
+    stated = {keyword: _text(answer, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID")}
+    number = _text(answer, "InstanceNumber")
+    return HeldInstance(
+        sop_instance_uid=_text(answer, "SOPInstanceUID"),
+        instance_number=int(number) if number.lstrip("-+").isdecimal() else None,
+        stated=Header({keyword: text for keyword, text in stated.items() if text} | patient),
+    )
+
+
+def _text(answer: Dataset, keyword: str) -> str:
+    value = answer.get(keyword)
+    text = "" if value is None else str(value).strip()
+    return "" if REPLACEMENT in text else text
+
+
+def _left_s(deadline: float) -> float:
+    return max(LEAST_S, deadline - time.monotonic())
+
+
+def _check(cancelled: IsCancelled) -> None:
+    if cancelled():
+        raise Cancelled("nobody waits for this peer any more")
