@@ -3,17 +3,128 @@
 All of them work beside a running node.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scp.cli.options import AsJSON, ConfigFile
+from scp.cli.output import print_json, progress
+from scp.errors import MprScpError
+
+if TYPE_CHECKING:
+    from scp.archive import Archive
+    from scp.model import Progress
 
 conflicts = typer.Typer(
-    help="Images of which two versions are kept.", no_args_is_help=True, rich_markup_mode=None
+    help="Instances of which two versions came, and both are kept.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
+class ArchiveDamaged(MprScpError):
+    """Files of the archive are no longer what was stored."""
+
+
 def add_to(app: typer.Typer) -> None:
+    app.command("import")(import_)
+    for command in (verify, reindex):
+        app.command()(command)
     app.add_typer(conflicts, name="conflicts")
+
+
+def import_(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", exists=True, help="Files and folders.")],
+    batch: Annotated[str, typer.Option(metavar="NAME", help="The first-level folder they go to.")] = "",
+    config: ConfigFile = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Copy DICOM files from messy folders into the archive; what is not DICOM is reported and left.
+
+    \b
+    Example:
+      mpr-scp import /media/cdrom --batch cd-of-monday --config config/node.toml
+    """
+    with _archive(config) as archive, _told("importing") as told:
+        summary = archive.import_paths(paths, batch, told)
+    if as_json:
+        left = [
+            {"path": str(path), "reason": reason, "detail": detail} for path, reason, detail in summary.left
+        ]
+        print_json({"counts": dict(summary.counts), "left": left})
+        return
+    print(", ".join(f"{outcome} {count}" for outcome, count in summary.counts.items()) or "no files")
+    for path, reason, detail in summary.left:
+        print(f"{path}: {reason}{f': {detail}' if detail else ''}")
+
+
+def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
+    """Read every stored image again and compare it with its checksum.
+
+    \b
+    Example:
+      mpr-scp verify --config config/node.toml
+    """
+    with _archive(config) as archive, _told("verifying") as told:
+        damaged = list(archive.verify(told))
+        count = archive.instance_count()
+    if as_json:
+        rows = [{"path": str(each.path), "detail": each.detail} for each in damaged]
+        print_json({"instances": count, "damaged": rows})
+    else:
+        print("\n".join([f"{count} instances read", *(f"{each.path}: {each.detail}" for each in damaged)]))
+    if damaged:
+        raise ArchiveDamaged(f"{len(damaged)} of {count} instances are not what was stored; see above")
+
+
+def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:
+    """Make the index anew from the files, which are the truth.
+
+    \b
+    Example:
+      mpr-scp reindex --config config/node.toml
+    """
+    with _archive(config) as archive, _told("indexing") as told:
+        count = archive.reindex(told)
+    if as_json:
+        print_json({"files": count})
+    else:
+        print(f"{count} files read")
+
+
+@conflicts.command("list")
+def list_conflicts(config: ConfigFile = None, as_json: AsJSON = False) -> None:
+    """List the instances that came twice with different content; MPR refuses them until one is kept.
+
+    \b
+    Example:
+      mpr-scp conflicts list --config config/node.toml
+    """
+    with _archive(config) as archive:
+        found = archive.conflicts()
+    if as_json:
+        print_json({uid: list(map(str, paths)) for uid, paths in found.items()})
+        return
+    for uid, paths in found.items():
+        print("\n".join([uid, *(f"  {path}" for path in paths)]))
+    print(f"{len(found)} conflicts")
+
+
+@contextmanager
+def _archive(config: Path | None) -> "Iterator[Archive]":
+    from scp.archive import Archive
+    from scp.config import load
+
+    settings = load(config)
+    with Archive.open(settings.archive, settings.selection.auxiliary) as archive:
+        yield archive
+
+
+@contextmanager
+def _told(what: str) -> "Iterator[Callable[[Progress], None]]":
+    """Show a bar that follows the archive's reports."""
+    with progress(what) as advance:
+        yield lambda report: advance(report.done, report.total)

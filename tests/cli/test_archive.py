@@ -1,0 +1,91 @@
+"""The commands for an archive: what a person sees, beside what the archive does."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from scp.cli import main
+from tests.builders import image, series, write
+
+
+@pytest.fixture
+def run(capsys, tmp_path: Path):
+    """Return a function that runs a command on an archive in *tmp_path*; tells exit code, stdout, stderr."""
+    config = tmp_path / "node.toml"
+    config.write_text('[archive]\nminimum_free = "0"\n')
+
+    def run(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, words), "--config", str(config)])
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    folder = tmp_path / "messy"
+    for ds in series(3):
+        write(ds, folder / "deep" / f"{ds.InstanceNumber}")
+    (folder / "autorun.inf").write_text("no image")
+    return folder
+
+
+def stored(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "archive").rglob("*.dcm") if ".scp" not in path.parts]
+
+
+def test_import_takes_what_is_dicom_and_names_what_it_leaves(run, messy, tmp_path):
+    code, out, _ = run("import", messy, "--batch", "cd")
+    assert code == 0
+    assert "stored 3" in out
+    assert f"{messy / 'autorun.inf'}: not-dicom" in out
+    assert {path.relative_to(tmp_path / "archive").parts[0] for path in stored(tmp_path)} == {"cd"}
+    assert len(stored(tmp_path)) == 3
+
+
+def test_import_as_json_counts_by_outcome(run, messy):
+    report = json.loads(run("import", messy, "--json")[1])
+    assert report["counts"] == {"stored": 3, "not-dicom": 1}
+    assert [Path(row["path"]).name for row in report["left"]] == ["autorun.inf"]
+
+
+def test_a_whole_archive_verifies(run, messy):
+    run("import", messy)
+    assert run("verify")[:2] == (0, "3 instances read\n")
+
+
+def test_a_changed_pixel_is_named_and_fails(run, messy, tmp_path):
+    run("import", messy)
+    path = stored(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    code, out, err = run("verify")
+    assert code == 1
+    assert f"{path}: " in out
+    assert "1 of 3 instances are not what was stored" in err
+
+
+def test_reindex_finds_what_the_files_say(run, messy, tmp_path):
+    run("import", messy)
+    for path in stored(tmp_path):
+        os.utime(path, (1e9, 1e9))  # a file this young might still be being written
+    for path in (tmp_path / "archive" / ".scp").glob("index*"):
+        path.unlink()
+    code, out, _ = run("reindex")
+    assert (code, out) == (0, "3 files read\n")
+    assert run("verify")[1] == "3 instances read\n"
+
+
+def test_conflicts_are_listed_with_their_files(run, tmp_path):
+    assert run("conflicts", "list")[1] == "0 conflicts\n"
+    run("import", write(image(), tmp_path / "in" / "one.dcm"))
+    run("import", write(image(PatientSex="F"), tmp_path / "in" / "other.dcm"))
+    code, out, _ = run("conflicts", "list")
+    assert code == 0
+    assert out.splitlines()[0] == str(image().SOPInstanceUID)
+    assert sum(line.startswith("  ") for line in out.splitlines()) == 2
