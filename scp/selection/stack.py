@@ -73,7 +73,7 @@ def normal(header: Header) -> Floats:
 
 def first_voxels_mm(images: Sequence[FileFacts]) -> Floats:
     """Return Image Position (Patient) of each image, (n, 3) mm."""
-    return np.array([image.header.numbers("ImagePositionPatient") for image in images], float).reshape(-1, 3)
+    return np.array([image.header.get("ImagePositionPatient") for image in images], float).reshape(-1, 3)
 
 
 def positions_along_mm(images: Sequence[FileFacts], current: FileFacts) -> Floats:
