@@ -1,12 +1,15 @@
 """Listens for associations, and decides which of them may be.
 
-One listener a port; each connection gets an association (``net.association``) whose requests go to ``serve``
-and whose data sets go to the sink. Says to rejected callers what PS3.8 9.3.4 has for them, and on shutdown
-lets those that are at work finish first.
+A connection passes the gate (``net.gate``), is admitted by AE titles, address and certificate
+(``net.admission``) within the limits (``net.places``), and becomes an association whose requests go to
+``serve`` and whose data sets go to the sink. Says to rejected callers what PS3.8 9.3.4 has for them; on
+shutdown lets those that are at work finish first.
 """
 
+import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -20,22 +23,29 @@ from scp.config import Config
 from scp.model import Sink
 from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
 from scp.net.association import Conduct, NodeAssociation, Rejection, Request
-from scp.net.stream import Stream
+from scp.net.gate import TurnedAway, pass_gate
+from scp.net.places import Holder, who_makes_room
+from scp.net.tls import acceptor_context
 
 LOGGER = logging.getLogger(__name__)
 
-NOT_RECOGNISED_CALLING = (1, 1, 3)
-NOT_RECOGNISED_CALLED = (1, 1, 7)
+CALLING_NOT_RECOGNISED = (1, 1, 3)
+CALLED_NOT_RECOGNISED = (1, 1, 7)
 TEMPORARY_CONGESTION = (2, 3, 1)
 LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+"""Result, source and reason (PS3.8 Table 9-21)."""
 
 BACKLOG = 128
+AT_THE_GATE_FOR_EACH_ASSOCIATION = 2
+"""How many connections may be at the gate, for each association that may be."""
+
+DRAIN_LOOK_EVERY_S = 0.05
 
 
 class Acceptor:
     """Accepts associations for the node's AE title and for one AE title a preset.
 
-    ``start`` returns when the port is open; ``stop`` rejects new associations, waits for those at work and
+    ``start`` returns when the ports are open; ``stop`` rejects new associations, waits for those at work and
     aborts what is left at the deadline.
     """
 
@@ -45,15 +55,22 @@ class Acceptor:
         self._serve = serve
         self._draining = False
         self._resolve = HostAddresses()
-        self._listener: socket.socket | None = None
+        self._listeners: list[socket.socket] = []
         self._associations: set[NodeAssociation] = set()
+        self._at_gate = 0
         self._lock = threading.Lock()
+        self._admitting = threading.Lock()
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens, host and port; the port that was taken where 0 was configured."""
-        assert self._listener is not None, "start() comes first"
-        host, port = self._listener.getsockname()[:2]
+        """Where it listens first, host and port; the port that was taken where 0 was configured."""
+        host, port = self._listeners[0].getsockname()[:2]
+        return str(host), int(port)
+
+    @property
+    def tls_address(self) -> tuple[str, int]:
+        """Where it listens for TLS."""
+        host, port = self._listeners[-1].getsockname()[:2]
         return str(host), int(port)
 
     @property
@@ -64,46 +81,89 @@ class Acceptor:
             return tuple(self._associations)
 
     def start(self) -> None:
-        """Open the port and accept from now on. Raises ``OSError`` where it cannot be had."""
-        node = self.config.node
-        family = socket.AF_INET6 if ":" in node.host else socket.AF_INET
-        self._listener = socket.create_server((node.host, node.port), family=family, backlog=BACKLOG)
-        threading.Thread(target=self._accept, name="acceptor", daemon=True).start()
+        """Open the ports and accept from now on. Raises ``OSError``, ``ConfigurationError``."""
+        node, tls = self.config.node, self.config.tls
+        if tls is None or not tls.only:
+            self._listen(node.port, None)
+        if tls is not None:
+            self._listen(tls.port, acceptor_context(tls))
 
     def reload(self, config: Config) -> None:
-        """Take *config* for associations to come; those that live keep theirs."""
+        """Take *config* for associations to come; those that live keep theirs, ports stay as they are."""
         self.config = config
 
     def stop(self, deadline_s: float) -> None:
-        """Reject what comes, wait for the associations that live, abort those left after *deadline_s*."""
+        """Reject what comes, wait for associations at work, abort those left after *deadline_s*."""
         self._draining = True
         ends = time.monotonic() + deadline_s
-        for association in self.associations:
-            association.join(max(0.0, ends - time.monotonic()))
+        while (living := self.associations) and time.monotonic() < ends:
+            for association in living:
+                if association.idle_s > 0:
+                    association.evict()
+            living[0].join(DRAIN_LOOK_EVERY_S)
         for association in self.associations:
             association.abort()
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # close() alone does not end an accept that waits
+            listener.close()
 
-    def _accept(self) -> None:
-        assert self._listener is not None
+    def _listen(self, port: int, tls: ssl.SSLContext | None) -> None:
+        host = self.config.node.host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        self._listeners.append(listener)
+        threading.Thread(target=self._accept, args=(listener, tls), name="acceptor", daemon=True).start()
+
+    def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
         while True:
             try:
-                connection, address = self._listener.accept()
+                connection, address = listener.accept()
             except OSError:
-                if self._listener.fileno() < 0:
+                if self._draining:
                     return
                 time.sleep(0.1)  # out of descriptors: those that end make room
                 continue
-            self._welcome(connection, address)
+            if not self._queue_at_gate():
+                connection.close()
+                continue
+            threading.Thread(
+                target=self._welcome, args=(connection, address, tls), name="gate", daemon=True
+            ).start()
 
-    def _welcome(self, connection: socket.socket, address: tuple[str, int]) -> None:
-        stream = Stream(connection, stall_s=self.config.limits.message_deadline)
-        association = NodeAssociation(self._application_entity(), MODE_ACCEPTOR, self._conduct(), stream)
+    def _queue_at_gate(self) -> bool:
+        with self._lock:
+            most = AT_THE_GATE_FOR_EACH_ASSOCIATION * self.config.limits.associations
+            if self._at_gate >= most:
+                return False
+            self._at_gate += 1
+            return True
+
+    def _welcome(
+        self, connection: socket.socket, address: tuple[str, int], tls: ssl.SSLContext | None
+    ) -> None:
+        limits = self.config.limits
+        try:
+            arrived = pass_gate(
+                connection, limits.negotiation_deadline, tls=tls, stall_s=limits.message_deadline
+            )
+        except TurnedAway as error:
+            LOGGER.info("turned away %s: %s", address[0], error)
+            return
+        finally:
+            with self._lock:
+                self._at_gate -= 1
+        entity = self._application_entity()
+        association = NodeAssociation(entity, MODE_ACCEPTOR, self._conduct(), arrived.stream)
+        association.certificate_sha256 = arrived.certificate_sha256
         association.name = f"association from {address[0]}:{address[1]}"
-        association.acceptor.maximum_length = self.config.limits.maximum_pdu
+        association.acceptor.maximum_length = limits.maximum_pdu
         association.acceptor.ae_title = self.config.node.ae_title
-        association.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
+        association.acceptor.implementation_class_uid = entity.implementation_class_uid
+        association.acceptor.implementation_version_name = entity.implementation_version_name
+        association.acceptor.address_info = AddressInformation.from_tuple(
+            arrived.stream.connection.getsockname()
+        )
         association.requestor.address_info = AddressInformation.from_tuple(address)
         association.start()
         with self._lock:
@@ -126,26 +186,34 @@ class Acceptor:
         if self._draining:
             return Rejection(*TEMPORARY_CONGESTION, "the node is shutting down")
         if called != config.node.ae_title and called not in config.presets:
-            return Rejection(*NOT_RECOGNISED_CALLED, f"{called!r} is neither the node nor a preset")
-        address = str(association.requestor.address_info.address)
-        verdict = admit(config, str(request.calling_ae_title or ""), address, resolve=self._resolve)
+            return Rejection(*CALLED_NOT_RECOGNISED, f"{called!r} is neither the node nor a preset")
+        verdict = admit(
+            config,
+            str(request.calling_ae_title or ""),
+            association.remote_address,
+            certificate_sha256=association.certificate_sha256,
+            resolve=self._resolve,
+        )
         if isinstance(verdict, NotAdmitted):
-            return Rejection(*NOT_RECOGNISED_CALLING, verdict.reason)
-        return self._within_limits(verdict)
+            return Rejection(*CALLING_NOT_RECOGNISED, verdict.reason)
+        with self._admitting:
+            return self._within_limits(association, verdict)
 
-    def _within_limits(self, admitted: Admitted) -> Admitted | Rejection:
+    def _within_limits(self, association: NodeAssociation, admitted: Admitted) -> Admitted | Rejection:
+        """Return *admitted* when there is a place, also one that another association makes."""
         limits = self.config.limits
-        others = [a.admitted for a in self.associations if a.admitted is not None]
-        same = [a for a in others if _party(a) == _party(admitted)]
-        if len(others) >= limits.associations:
-            return Rejection(*LOCAL_LIMIT_EXCEEDED, f"{len(others)} associations, limits.associations")
+        others = {id(a): a for a in self.associations if a.admitted is not None and a.counts}
+        party = (admitted.calling_ae_title, admitted.address)
+        same = [a for a in others.values() if a.party == party]
         if len(same) >= limits.associations_per_peer:
-            return Rejection(
-                *LOCAL_LIMIT_EXCEEDED,
-                f"{len(same)} associations of {admitted.calling_ae_title}, limits.associations_per_peer",
-            )
+            reason = f"{len(same)} associations of {party[0]}, limits.associations_per_peer"
+            return Rejection(*LOCAL_LIMIT_EXCEEDED, reason)
+        if len(others) >= limits.associations:
+            holders = [Holder(k, a.party[1], a.is_configured, a.idle_s) for k, a in others.items()]
+            victim = who_makes_room(holders, newcomer_configured=admitted.configured)
+            if victim is None:
+                return Rejection(*LOCAL_LIMIT_EXCEEDED, f"{len(others)} associations, limits.associations")
+            LOGGER.info("%s makes room", others[victim.key].name)
+            others[victim.key].evict()
+        association.admitted = admitted
         return admitted
-
-
-def _party(admitted: Admitted) -> tuple[str, str]:
-    return admitted.calling_ae_title, admitted.address

@@ -28,7 +28,7 @@ from scp.config import Limits
 from scp.errors import PeerFailed
 from scp.model import Origin, Sink
 from scp.net import command
-from scp.net.admission import Admitted
+from scp.net.admission import Admitted, plain_address
 from scp.net.fastpath import IS_COMMAND, IS_LAST, FastDUL, StoreRequest
 from scp.net.negotiation import Answer, Result, Role, answer
 from scp.net.reception import Reception
@@ -82,7 +82,8 @@ class NodeAssociation(Association):  # type: ignore[misc]
         super().__init__(ae, mode)
         self.conduct = conduct
         self.admitted: Admitted | None = None
-        self.busy_since: float | None = None
+        self.certificate_sha256 = ""
+        self._at_work = False
         self._news = threading.Event()
         self._one_message = threading.Lock()
         self.acse = NodeACSE(self)
@@ -105,12 +106,39 @@ class NodeAssociation(Association):  # type: ignore[misc]
     @property
     def remote_address(self) -> str:
         remote = self.requestor if self.is_acceptor else self.acceptor
-        return str(remote.address_info.address)
+        return plain_address(str(remote.address_info.address))
+
+    @property
+    def counts(self) -> bool:
+        """Tell whether it holds a place: established, or about to be."""
+        return not (self.is_aborted or self.is_rejected or self.is_released)
+
+    @property
+    def is_configured(self) -> bool:
+        """Tell whether the requestor is a configured peer."""
+        return self.admitted is not None and self.admitted.peer is not None
+
+    @property
+    def party(self) -> tuple[str, str]:
+        """Calling AE title and address, by which associations are counted."""
+        return self.calling_ae_title, self.remote_address
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since anything came or was answered; 0 while it is at work or not established yet."""
+        if self._at_work or self.dul.receiving or not self.is_established:
+            return 0.0
+        return float(self.dul.idle_s)
 
     @property
     def gone(self) -> bool:
         """Tell whether the peer has aborted or vanished, or the association ended in any other way."""
         return not self.is_established or self.acse.is_aborted() or not self.dul.is_alive()
+
+    def evict(self) -> None:
+        """End it from outside, by an A-ABORT of the provider, without waiting for that."""
+        self.acse.send_ap_abort(0x00)
+        self._news.set()
 
     def is_cancelled(self, message_id: int) -> bool:
         """Tell whether a C-CANCEL for *message_id* came (PS3.7 9.3.2.3); asked again, it still says so."""
@@ -194,10 +222,6 @@ class NodeAssociation(Association):  # type: ignore[misc]
         context = self._accepted_cx[context_id]
         return Request(message, context_id, context.abstract_syntax, context.transfer_syntax[0])
 
-    def _abort_blocking(self, block: bool = True) -> None:
-        self.dul.interrupt()
-        super()._abort_blocking(block)
-
     def run_reactor(self) -> None:
         """Run pynetdicom's; whichever way it ends, messages nobody answers any more leave nothing."""
         try:
@@ -236,7 +260,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
         elif self.acse.is_aborted() or not self.dul.is_alive():
             self.is_aborted = True
             self.is_established = False
-        elif self.dul.idle_timer_expired() and self.dimse.message is None:
+        elif self.dul.idle_timer_expired():
             LOGGER.info("%s: silent for limits.idle_deadline", self.name)
             self.acse.send_ap_abort(0x00)
         else:
@@ -254,7 +278,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
             self.abort()
             return
         self._is_paused = True
-        self.busy_since = time.monotonic()
+        self._at_work = True
         try:
             self.conduct.serve(self, self.request_of(msg, context_id))
         except Exception:
@@ -262,7 +286,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
             self.abort()
         finally:
             self._drop(msg)
-            self.busy_since = None
+            self._at_work = False
             self._is_paused = False
             self.dimse.cancel_req = {}
             self.dul._idle_timer.restart()

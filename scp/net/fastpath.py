@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, P_DATA
 
 from scp.net import command
 from scp.net.reception import Reception
@@ -96,10 +96,20 @@ class FastDUL(WakingDUL):
         super().__init__(association, news)
         self._messages = Assembly(association)
 
+    @property
+    def receiving(self) -> bool:
+        """Tell whether a message is under way."""
+        return self._messages.under_way
+
     def send_pdu(self, primitive: Any) -> None:
-        """Send P-DATA now, in this thread; leave the rest to the state machine."""
+        """Send P-DATA now, in this thread; leave the rest to the state machine.
+
+        An abort does not wait for the rest of a PDU that is being read.
+        """
         if not isinstance(primitive, P_DATA):
             super().send_pdu(primitive)
+            if isinstance(primitive, A_ABORT | A_P_ABORT):
+                self.interrupt()
             return
         for context_id, value in primitive.presentation_data_value_list:
             self.send_fragment(context_id, value[0], memoryview(value)[1:])

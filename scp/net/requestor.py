@@ -41,6 +41,7 @@ from scp.net.fastpath import StoreRequest
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.sending import Kind, Originator, contexts_for, send_file
 from scp.net.stream import Stream
+from scp.net.tls import check_certificate, requestor_context
 
 FIND = {
     "PATIENT": PatientRootQueryRetrieveInformationModelFind,
@@ -285,6 +286,20 @@ class Requestor:
                 f"no connection to {peer.host}:{peer.port}: {error.strerror or error}"
             ) from error
         return Stream(connection, stall_s=self.config.limits.message_deadline)
+
+    def _secured(self, connection: socket.socket, peer: Peer, deadline: Deadline) -> socket.socket:
+        if self.config.tls is None:
+            connection.close()
+            raise PeerFailed("is called by TLS, and there is no [tls] section with our certificate")
+        try:
+            connection.settimeout(deadline.left_s)
+            context = requestor_context(self.config.tls, peer)
+            secured = context.wrap_socket(connection, server_hostname=peer.host)
+            check_certificate(secured, peer)
+        except OSError as error:
+            connection.close()
+            raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {error}") from error
+        return secured
 
     def _introduce(
         self,

@@ -48,6 +48,7 @@ class Stream:
         self._start = 0
         self._end = 0
         self._expires = float("inf")
+        self._earned_s = 0.0
         self._closed = False
         self._interrupted = False
         self._writing = threading.Lock()
@@ -69,9 +70,13 @@ class Stream:
         """Bytes that can be read without waiting."""
         return self._end - self._start
 
-    def begin_message(self, seconds: float) -> None:
-        """Let reads from now on raise ``StreamTimeout`` after *seconds*, more for what comes of it."""
+    def begin_message(self, seconds: float, *, dripping: bool = True) -> None:
+        """Let reads from now on raise ``StreamTimeout`` after *seconds*.
+
+        What comes of the message earns it more time, unless *dripping* is not allowed.
+        """
         self._expires = time.monotonic() + seconds
+        self._earned_s = 1 / MINIMUM_BYTES_PER_S if dripping else 0.0
 
     def end_message(self) -> None:
         self._expires = float("inf")
@@ -131,7 +136,7 @@ class Stream:
         """
         self._interrupted = False
         ends = time.monotonic() + seconds
-        self._expires = ends
+        self.begin_message(seconds, dripping=False)
         with contextlib.suppress(OSError):
             while time.monotonic() < ends:
                 self._start = self._end
@@ -180,7 +185,7 @@ class Stream:
             if not received:
                 raise StreamLost("the other side closed the connection")
             self._end += received
-            self._expires += received / MINIMUM_BYTES_PER_S
+            self._expires += received * self._earned_s
             return
 
     def _await_bytes(self, blocked: BaseException) -> None:

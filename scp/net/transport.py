@@ -9,6 +9,7 @@ without a deadline, and ends a kill only when the peer lets it. Seams (pynetdico
 ``DULServiceProvider.kill_dul``,      wake the thread and wait for its end
 ``stop_dul``
 ``DULServiceProvider.run_reactor``    its descriptors are given back when it ends
+``Timer``                             the monotonic clock
 ====================================  =======================================================
 """
 
@@ -16,10 +17,12 @@ import logging
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.timer import Timer
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
 from scp.net.stream import Stream, StreamTimeout
@@ -117,15 +120,47 @@ class NodeSocket(AssociationSocket):  # type: ignore[misc]
         self.stream.shut_down()
 
 
+class MonotonicTimer(Timer):  # type: ignore[misc]
+    """A timer that a change of the clock does not touch."""
+
+    _start_time: float | None
+    _end_time: float | None
+
+    def start(self) -> None:
+        self._start_time = time.monotonic()
+        self._end_time = None
+
+    def stop(self) -> None:
+        self._end_time = time.monotonic()
+
+    @property
+    def running_s(self) -> float:
+        """Seconds since it was started, 0 where it never was."""
+        return 0.0 if self._start_time is None else time.monotonic() - self._start_time
+
+    @property
+    def remaining(self) -> float:
+        if self.timeout is None:
+            return 1.0
+        if self._start_time is None:
+            return float(self.timeout)
+        ends = time.monotonic() if self._end_time is None else self._end_time
+        return float(self.timeout - (ends - self._start_time))
+
+
 class WakingDUL(DULServiceProvider):  # type: ignore[misc]
     """The upper layer's thread, asleep until something happens."""
 
     socket: NodeSocket | None
+    _idle_timer: MonotonicTimer
+    artim_timer: MonotonicTimer
 
     def __init__(self, association: Any, news: threading.Event) -> None:
         super().__init__(association)
         self.daemon = True
         self._run_loop_delay = 0
+        self._idle_timer = MonotonicTimer(self._idle_timer.timeout)
+        self.artim_timer = MonotonicTimer(self.artim_timer.timeout)
         self.event_queue = NotifyingQueue(self.wake)
         self.to_provider_queue = NotifyingQueue(self.wake)
         self.to_user_queue = NotifyingQueue(news.set)
@@ -135,6 +170,11 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
     def has_work(self) -> bool:
         """Tell whether the loop has something to do before it may wait."""
         return self._kill_thread or not (self.event_queue.empty() and self.to_provider_queue.empty())
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since something came."""
+        return float(self._idle_timer.running_s)
 
     @property
     def artim_remaining_s(self) -> float | None:

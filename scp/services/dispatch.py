@@ -1,4 +1,4 @@
-"""Which service answers which DIMSE request: the one entry that ``net.acceptor`` calls."""
+"""Which service answers which DIMSE request: the one entry that associations call."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,16 +20,10 @@ SERVICES: Mapping[type, Service] = {
 }
 
 
-class Services:
-    """Answers requests; *context* is what the services may use, and may be replaced for those to come."""
-
-    def __init__(self, context: ServiceContext) -> None:
-        self.context = context
-
-    def serve(self, association: NodeAssociation, request: Request) -> None:
-        """Answer one request; a message that no service knows ends the association."""
-        service = SERVICES.get(type(request.message))
-        if service is None:
-            association.abort()
-        else:
-            service(self.context, association, request)
+def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+    """Answer one request; a message that no service knows ends the association."""
+    service = SERVICES.get(type(request.message))
+    if service is None:
+        association.abort()
+    else:
+        service(context, association, request)

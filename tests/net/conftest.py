@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scp.config import Config, Limits, Node, Peer
 from scp.net.acceptor import Acceptor
 from scp.net.requestor import Requestor
 from scp.services.context import MprService, ServiceContext
-from scp.services.dispatch import Services
+from scp.services.dispatch import serve
 from tests.net.archive_twin import ArchiveTwin
 
 ALL = ("echo", "store", "find", "move", "get", "mpr")
@@ -23,7 +24,7 @@ class RunningNode:
     config: Config
     archive: ArchiveTwin
     acceptor: Acceptor
-    services: Services
+    context: ServiceContext
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,10 +56,10 @@ def start_node(tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
         folder.mkdir()
         archive = ArchiveTwin(folder)
         context = ServiceContext(config, archive, lambda: Requestor(config), mpr)
-        services = Services(context)
-        acceptor = Acceptor(config, archive, services.serve)
+        services = partial(serve, context)
+        acceptor = Acceptor(config, archive, services)
         acceptor.start()
-        running.append(RunningNode(config, archive, acceptor, services))
+        running.append(RunningNode(config, archive, acceptor, context))
         return running[-1]
 
     yield start

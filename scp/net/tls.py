@@ -1,0 +1,49 @@
+"""TLS for both ends of an association (PS3.15 Annex B, BCP 195): both show a certificate, TLS 1.2 or later."""
+
+import hashlib
+import hmac
+import ssl
+
+from scp.config import TLS, Peer
+from scp.errors import ConfigurationError, PeerFailed
+
+
+def acceptor_context(tls: TLS) -> ssl.SSLContext:
+    """Return what the listener wraps connections in. Raises ``ConfigurationError`` for unusable files."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return _loaded(context, tls)
+
+
+def requestor_context(tls: TLS, peer: Peer) -> ssl.SSLContext:
+    """Return what a connection to *peer* is wrapped in.
+
+    The name in the certificate must be ``peer.host``, unless the one certificate that counts is configured.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = not peer.certificate_sha256
+    return _loaded(context, tls)
+
+
+def check_certificate(connection: ssl.SSLSocket, peer: Peer) -> None:
+    """Raise ``PeerFailed`` unless *peer* showed the certificate that is configured for it, if one is."""
+    if not peer.certificate_sha256:
+        return
+    shown = hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
+    if not hmac.compare_digest(shown, peer.certificate_sha256.lower()):
+        raise PeerFailed(f"shows the certificate {shown}, not the one of certificate_sha256")
+
+
+def _loaded(context: ssl.SSLContext, tls: TLS) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:
+        raise ConfigurationError(
+            f"tls.certificate {tls.certificate} or tls.key {tls.key}: {error}"
+        ) from error
+    try:
+        context.load_verify_locations(tls.ca)
+    except OSError as error:
+        raise ConfigurationError(f"tls.ca {tls.ca}: {error}") from error
+    return context
