@@ -144,9 +144,13 @@ def _continuous(numbers: Sequence[int | None], order: Numbering) -> bool:
 
 
 def _views(steps_mm: Floats, spans: Whole, *, whole_regimes: bool) -> list[_View]:
-    """Return the ways to see the stack, those that trust the numbers first."""
+    """Return the ways to see the stack, those that trust the numbers first.
+
+    The mean is the truest unit step where positions jitter and numbers say what lacks.
+    """
     by_number = steps_mm / spans
-    views = []
+    mean = np.full_like(steps_mm, steps_mm.sum() / spans.sum())
+    views = [_View(mean, mean, 0)]
     for units_mm in (by_number, steps_mm) if (spans > 1).any() else (steps_mm,):
         view = _regimes(units_mm)
         numbered = whole_regimes or units_mm is by_number
@@ -159,7 +163,7 @@ def _views(steps_mm: Floats, spans: Whole, *, whole_regimes: bool) -> list[_View
 def _bases(units_mm: Floats) -> list[float]:
     """Return the sizes around which the steps cluster, commonest first."""
     ordered = np.sort(units_mm)
-    borders = np.flatnonzero(np.diff(ordered) > STEP_JITTER / 2 * ordered[:-1]) + 1
+    borders = np.flatnonzero(np.diff(ordered) > STEP_JITTER * ordered[:-1]) + 1
     clusters = sorted(np.split(ordered, borders), key=len, reverse=True)
     return [float(np.median(cluster)) for cluster in clusters[:BASES_TRIED]]
 

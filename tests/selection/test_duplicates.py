@@ -17,6 +17,14 @@ def copy_of(facts: FileFacts, name: str, syntax: str = "", **changes) -> FileFac
     return replace(changed(facts, **changes), path=FOLDER / name, pixel_data=pixels)
 
 
+def agree(one: FileFacts, other: FileFacts) -> bool:
+    return True
+
+
+def differ(one: FileFacts, other: FileFacts) -> bool:
+    return False
+
+
 def never(one: FileFacts, other: FileFacts) -> bool:
     raise AssertionError(f"nobody needs the pixels of {one.path} and {other.path}")
 
@@ -33,7 +41,7 @@ def test_b11_of_two_equal_copies_one_is_used_after_a_look_at_their_pixels():
 def test_b11_the_file_of_the_current_image_is_the_one_that_is_used():
     slices = series(12)
     for current, other in [(slices[5], copy_of(slices[5], "0000.dcm")), (slices[5], copy_of(slices[5], "z"))]:
-        report = select(current, [*slices, other], RULES, pixels_agree=lambda a, b: True)
+        report = select(current, [*slices, other], RULES, pixels_agree=agree)
         assert reason_of(report, current) == Code.USED and reason_of(report, other) == Code.DUPLICATE
 
 
@@ -70,7 +78,7 @@ def test_b12_copies_that_contradict_each_other_are_refused_and_never_chosen_by_f
 def test_b12_equal_headers_and_other_pixels_are_refused():
     slices = series(12)
     rival = copy_of(slices[5], "rival.dcm")
-    report = select(slices[0], [*slices, rival], RULES, pixels_agree=lambda a, b: False)
+    report = select(slices[0], [*slices, rival], RULES, pixels_agree=differ)
     assert refusal(report).error_comment == "duplicate-conflict: Pixel Data"
 
 
@@ -101,7 +109,7 @@ def test_a_broken_copy_beside_a_whole_one_is_no_conflict():
 def test_three_copies_leave_one():
     slices = series(12)
     copies = [copy_of(slices[5], f"copy{n}.dcm") for n in range(3)]
-    report = select(slices[0], [*slices, *copies], RULES, pixels_agree=lambda a, b: True)
+    report = select(slices[0], [*slices, *copies], RULES, pixels_agree=agree)
     assert report.ok and len(report.stack) == 12
     assert sum(row.reason == Code.DUPLICATE for row in report.rows) == 3
     assert all(isinstance(row.path, Path) for row in report.rows)
