@@ -1,0 +1,113 @@
+"""The views of a report: what people and machines are told."""
+
+import json
+from dataclasses import replace
+
+from scp.errors import Code
+from scp.model import FileFacts, Policy, Search, SelectionRules
+from scp.selection import as_json, counts, derivation_text, image_comments, markers, position_mm, select
+from tests.selection.slices import FOLDER, RULES, foreign, series, slice_at
+
+
+def folder_with_strangers(*gone: int, count: int = 120):
+    slices = [image for k, image in enumerate(series(count)) if k not in gone]
+    strangers = [foreign(f"p{k}.dcm", PatientName="Secret^Sam") for k in range(3)]
+    strangers += [
+        FileFacts(path=FOLDER / f"{k}.png", reason=Code.NOT_DICOM, preamble=False) for k in range(2)
+    ]
+    return slices, strangers
+
+
+def test_image_comments_say_verdict_used_excluded_missing_and_found():
+    slices, strangers = folder_with_strangers(6, 7)
+    found = (Search("ancestors", "the batch", 3, 1), Search("index", "the index", 2, 0))
+    rules = SelectionRules(policy=Policy.PAD)
+    report = select(slices[0], [*slices, *strangers], rules, searches=found)
+    assert image_comments(report) == (
+        "ok; used 118 of 120; excluded other-patient 3, not-dicom 2; missing 7, 8; found ancestors 1"
+    )
+
+
+def test_image_comments_of_a_refusal_begin_with_code_and_numbers():
+    slices, _ = folder_with_strangers(6, 7)
+    text = image_comments(select(slices[0], slices, RULES))
+    assert text == "missing-instances: 2 of 120 (7, 8); used 118 of 120; missing 7, 8"
+
+
+def test_image_comments_of_a_whole_volume_are_short():
+    slices = series(12)
+    assert image_comments(select(slices[0], slices, RULES)) == "ok; used 12 of 12"
+
+
+def test_every_file_that_was_looked_at_has_one_row():
+    slices, strangers = folder_with_strangers(6)
+    found = [replace(slice_at(6), path=FOLDER.parent / "elsewhere.dcm"), slices[3]]
+    report = select(slices[0], [*slices, *strangers, slices[5]], RULES, found=found)
+    looked_at = sorted(image.path for image in [*slices, *strangers, found[0]])
+    assert sorted(row.path for row in report.rows) == looked_at
+    assert sum(counts(report).values()) == len(report.rows)
+    assert counts(report)[Code.USED] == len(report.stack) == 120
+
+
+def test_every_file_has_a_reason_also_where_the_request_is_refused_early():
+    slices = series(12)
+    twin = foreign("twin.dcm", 3)
+    report = select(slices[0], [*slices, twin], RULES)
+    assert report.verdict == Code.AMBIGUOUS_STACK and not report.stack
+    assert counts(report) == {"ambiguous-stack": 13}
+
+
+def test_json_has_the_keys_of_explain_and_paths_relative_to_the_archive():
+    slices, strangers = folder_with_strangers(6, count=12)
+    searches = (Search("ancestors", "batch", 1, 0, "3 folders", 0.01234),)
+    report = select(slices[0], [*slices, *strangers], RULES, searches=searches)
+    told = json.loads(json.dumps(as_json(report, FOLDER.parents[3])))
+    assert told["verdict"] == "missing-instances" and told["used"] == 11
+    assert told["counts"] == {"used": 11, "other-patient": 3, "not-dicom": 2}
+    assert told["missing"] == [{"instance_number": 7, "position_mm": 30.0}]
+    assert told["notes"] == [] and told["searches"][0]["name"] == "ancestors"
+    (first,) = [file for file in told["files"] if file["path"].endswith("0001.dcm")]
+    assert first["path"] == "batch/patient/study/series/0001.dcm"
+    assert {k: first[k] for k in ("reason", "sop_instance_uid", "instance_number", "position_mm")} == {
+        "reason": "used",
+        "sop_instance_uid": "1.2.3.4.1",
+        "instance_number": 2,
+        "position_mm": 5.0,
+    }
+
+
+def test_json_of_a_path_outside_is_absolute():
+    slices = series(12)
+    told = as_json(select(slices[0], slices, RULES), FOLDER / "deeper")
+    assert told["files"][0]["path"] == str(slices[0].path)
+
+
+def test_no_view_holds_patient_data():
+    slices, strangers = folder_with_strangers(6)
+    report = select(slices[0], [*slices, *strangers], RULES)
+    views = json.dumps(as_json(report, FOLDER)) + image_comments(report) + derivation_text(report)
+    assert "Secret" not in views and "Roe" not in views and "P-1" not in views
+
+
+def test_markers_and_derivation_say_what_was_filled():
+    slices, _ = folder_with_strangers(6, 9)
+    told = {}
+    for policy in (Policy.INTERPOLATE, Policy.PAD):
+        report = select(slices[0], slices, SelectionRules(policy=policy))
+        told[policy] = markers(report), derivation_text(report)
+    assert told[Policy.INTERPOLATE] == (("INTERPOLATED",), "118 source images; interpolated 7, 10")
+    assert told[Policy.PAD] == (("INCOMPLETE",), "118 source images; left empty 7, 10")
+
+
+def test_derivation_says_only_what_the_pixels_depend_on():
+    slices, strangers = folder_with_strangers()
+    alone = select(slices[0], slices, RULES)
+    among = select(slices[0], [*slices, *strangers], RULES, searches=(Search("index", "index", 0, 0),))
+    assert derivation_text(alone) == derivation_text(among) == "120 source images"
+    assert markers(alone) == ()
+
+
+def test_positions_are_along_the_normal_of_the_current_image():
+    assert position_mm(slice_at(4), slice_at(0)) == 20.0
+    upside_down = slice_at(0, ImageOrientationPatient=(-1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    assert position_mm(slice_at(4), upside_down) == -20.0
