@@ -1,0 +1,143 @@
+"""``mpr`` and ``explain`` without a server: what is written, what is printed, what is refused."""
+
+import json
+from pathlib import Path
+
+import pydicom
+import pytest
+from PIL import Image
+
+from scp.cli import main
+from tests.builders import image, series, write
+
+
+@pytest.fixture
+def run(capsys):
+    """Return a function that runs a command and tells exit code, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with twelve slices of 8 x 10, 2 mm apart, and a text file."""
+    for ds in series(12):
+        write(ds, tmp_path / "batch" / "series" / f"{ds.InstanceNumber:02d}.dcm")
+    (tmp_path / "batch" / "series" / "notes.txt").write_text("no image")
+    return tmp_path / "batch" / "series"
+
+
+def test_mpr_writes_planes_and_a_contact_sheet(run, folder, tmp_path):
+    code, out, _ = run("mpr", folder, "--out", tmp_path / "cor", "--direction", "coronal")
+    assert code == 0
+    planes = [pydicom.dcmread(path) for path in sorted((tmp_path / "cor").glob("*.dcm"))]
+    assert len(planes) == 8
+    assert {tuple(ds.ImageOrientationPatient) for ds in planes} == {(1, 0, 0, 0, 0, -1)}
+    assert Image.open(tmp_path / "cor" / "contact_sheet.png").format == "PNG"
+    assert "8 planes and contact_sheet.png" in out
+
+
+def test_the_current_image_may_be_named_instead_of_its_folder(run, folder, tmp_path):
+    code, out, _ = run("mpr", folder / "07.dcm", "--out", tmp_path / "sag", "--direction", "sagittal")
+    assert code == 0
+    assert "current image  07.dcm" in out
+    assert len(list((tmp_path / "sag").glob("*.dcm"))) == 10
+
+
+def test_a_thickness_asks_for_slabs_and_an_orientation_for_oblique_planes(run, folder, tmp_path):
+    assert run("mpr", folder, "--out", tmp_path / "a", "--thickness", 4, "--method", "maximum")[0] == 0
+    assert pydicom.dcmread(next((tmp_path / "a").glob("*.dcm"))).SliceThickness == 4
+    code, _, _ = run("mpr", folder, "--out", tmp_path / "b", "--orientation=1,0,0,0,0.6,-0.8")
+    assert code == 0
+    assert list(pydicom.dcmread(next((tmp_path / "b").glob("*.dcm"))).ImageOrientationPatient)[4:] == [
+        0.6,
+        -0.8,
+    ]
+
+
+def test_a_position_asks_for_one_plane_through_it(run, folder, tmp_path):
+    assert run("mpr", folder, "--out", tmp_path / "one", "--position", "0,3,0")[0] == 0
+    (plane,) = (tmp_path / "one").glob("*.dcm")
+    assert pydicom.dcmread(plane).ImagePositionPatient[1] == 3
+
+
+def test_a_refusal_writes_nothing(run, folder, tmp_path):
+    (folder / "05.dcm").unlink()
+    code, out, err = run("mpr", folder, "--out", tmp_path / "cor")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch"]
+
+
+def test_a_folder_that_holds_something_is_not_written_to(run, folder, tmp_path):
+    code, _, err = run("mpr", folder, "--out", folder)
+    assert code == 2
+    assert "is not empty" in err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--orientation=1,0,0",), ("--position", "1,2,x"), ("--position", "1,2,nan"), ("--direction", "askew")],
+)
+def test_numbers_and_words_that_mean_nothing_are_usage_errors(run, folder, tmp_path, options):
+    code, _, err = run("mpr", folder, "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert options[0].partition("=")[0] in err
+
+
+def test_what_lies_in_a_sister_folder_completes_the_series(run, folder, tmp_path):
+    sister = folder.parent / "sister"
+    sister.mkdir()
+    (folder / "05.dcm").rename(sister / "05.dcm")
+    assert run("mpr", folder, "--out", tmp_path / "cor")[0] == 0
+
+
+def test_within_says_how_far_to_look(run, folder, tmp_path):
+    sister = folder.parent / "sister"
+    sister.mkdir()
+    (folder / "05.dcm").rename(sister / "05.dcm")
+    assert run("mpr", folder, "--out", tmp_path / "cor", "--within", folder)[0] == 1
+
+
+def test_the_policy_of_the_command_line_fills_a_hole(run, folder, tmp_path):
+    (folder / "05.dcm").unlink()
+    assert run("mpr", folder, "--out", tmp_path / "cor", "--policy", "interpolate")[0] == 0
+
+
+def test_explain_lists_what_is_left_out_and_why(run, folder):
+    write(image(3, PatientName="Doe^John", SOPInstanceUID="1.2.3"), folder / "stray.dcm")
+    code, out, _ = run("explain", folder)
+    assert code == 0
+    assert "used           12 of 12" in out
+    assert ["notes.txt", "not-dicom"] in [line.split()[:2] for line in out.splitlines()]
+    assert ["stray.dcm", "other-patient"] in [line.split()[:2] for line in out.splitlines()]
+
+
+def test_explain_as_json_is_printed_also_when_the_series_is_refused(run, folder):
+    (folder / "05.dcm").unlink()
+    code, out, err = run("explain", folder, "--json")
+    report = json.loads(out)
+    assert (code, report["verdict"]) == (1, "missing-instances")
+    assert [missing["instance_number"] for missing in report["missing"]] == [5]
+    assert err.startswith("mpr-scp: ")
+
+
+def test_explain_as_json_has_every_file_once_and_the_keys_that_programs_rely_on(run, folder):
+    report = json.loads(run("explain", folder, "--json")[1])
+    assert {"verdict", "used", "counts", "files", "missing", "notes", "searches"} <= report.keys()
+    assert sorted(row["path"] for row in report["files"]) == sorted(path.name for path in folder.iterdir())
+    assert {"path", "reason", "detail", "sop_instance_uid", "instance_number", "position_mm"} <= report[
+        "files"
+    ][0].keys()
+
+
+def test_explain_of_a_folder_without_images_is_json_too(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    code, out, _ = run("explain", tmp_path, "--json")
+    assert code == 1
+    assert json.loads(out)["used"] == 0
