@@ -225,7 +225,7 @@ class Header:
     def integer(self, keyword: str) -> int | None:
         """Return the first value if it is a whole number, else ``None``."""
         number = self.number(keyword)
-        return int(number) if number is not None and number == int(number) else None
+        return int(number) if number is not None and number.is_integer() else None
 
 
 @dataclass(frozen=True, slots=True)
