@@ -50,7 +50,7 @@ class Holdings(Protocol):
 
     def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]: ...
 
-    def rejected(self, series_uid: str) -> frozenset[str]:
+    def rejected(self) -> frozenset[str]:
         """Return the SOP Instance UIDs that a rejection note names."""
 
 
@@ -63,7 +63,7 @@ class NoHoldings:
     def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]:  # noqa: ARG002 the same
         return ()
 
-    def rejected(self, series_uid: str) -> frozenset[str]:  # noqa: ARG002 the same
+    def rejected(self) -> frozenset[str]:
         return frozenset()
 
 
@@ -132,7 +132,6 @@ def explain(
     rules = means.config.rules(request.policy, request.minimum_images)
     current = _current_image(request, means, rules)
     folder = means.read_folder(current.path.parent)
-    rejected = means.holdings.rejected(current.header.text("SeriesInstanceUID"))
     limits = local.Limits(WORKING_BYTES * 4, means.config.reconstruction.deadline)
 
     def pixels_agree(one: FileFacts, other: FileFacts) -> bool:
@@ -148,7 +147,7 @@ def explain(
             found=found,
             known=known,
             stated=request.stated,
-            rejected=rejected,
+            rejected=means.holdings.rejected(),
             pixels_agree=pixels_agree,
             searches=searches,
         )

@@ -74,6 +74,11 @@ class Archive:
     def root(self) -> Path:
         return self._root
 
+    @property
+    def results_folder(self) -> Path:
+        """Where results wait to be sent; not part of what the archive holds."""
+        return self._root / layout.WORK_FOLDER / "results"
+
     # the door
 
     def begin(self, origin: Origin, *, batch: str = "") -> SpooledInstance:
@@ -147,11 +152,13 @@ class Archive:
         return self._current(rows_of_uid(sop_instance_uid))
 
     def series_files(self, study_instance_uid: str, series_instance_uid: str) -> tuple[FileFacts, ...]:
-        """Return the facts of every file (or frame) of a series, whichever folder it is in."""
-        chosen = ALL_COLUMNS.where(
-            series.c.study_instance_uid == study_instance_uid,
-            series.c.series_instance_uid == series_instance_uid,
-        )
+        """Return the facts of every file (or frame) of a series, whichever folder it is in.
+
+        An empty *study_instance_uid* means whichever study.
+        """
+        chosen = ALL_COLUMNS.where(series.c.series_instance_uid == series_instance_uid)
+        if study_instance_uid:
+            chosen = chosen.where(series.c.study_instance_uid == study_instance_uid)
         return self._current(chosen.order_by(file.c.folder, file.c.name))
 
     def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
@@ -219,7 +226,7 @@ class Archive:
     def reindex(self, progress: recover.Report = _silent) -> int:
         """Make the index anew from the files; return how many were read. Raises ``IndexUnavailable``."""
         recover.forget_everything(self._index)
-        count = self._scan.sweep(progress=progress)
+        count = self._scan.sweep(progress, settled_ns=0)
         recover.note_conflicts(self._index, self._root)
         return count
 

@@ -14,8 +14,9 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,12 +39,14 @@ class Limits:
     deadline_s: float
 
 
-def fork_server(preload: tuple[str, ...] = ()) -> ForkServerContext:
-    """Return the context that all children come from; *preload* (the first caller's) is imported in it."""
+def start(preload: str) -> None:
+    """Start the fork server with the module *preload* imported in it, so that the first child is soon there.
+
+    Without it children work all the same; each then imports what it needs.
+    """
     context = multiprocessing.get_context("forkserver")
-    if preload:
-        context.set_forkserver_preload(list(preload))
-    return context
+    context.set_forkserver_preload([preload])
+    forkserver.ensure_running()
 
 
 def run(
@@ -55,7 +58,7 @@ def run(
     died or ran out of memory, ``Refused(deadline)`` and ``Cancelled``. The child is gone when this ends,
     however it ends.
     """
-    context = fork_server()
+    context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_work, args=(theirs, function, job, limits), daemon=True)
     child.start()

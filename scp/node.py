@@ -1,0 +1,115 @@
+"""The node: the only place that wires the parts together, starts them, and stops them.
+
+A node is one process: it accepts, stores, queries and sends; whatever decodes or renders pixels happens in
+children (``scp.isolation``). The service manager restarts it; a start needs nothing but the files.
+"""
+
+import logging
+import threading
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from scp.archive import Archive
+from scp.completion import PeerStates, PeerTransport, Surroundings
+from scp.config import Config
+from scp.errors import IndexUnavailable
+from scp.isolation import local
+from scp.isolation.budget import MemoryBudget
+from scp.model import FileFacts
+from scp.net.acceptor import Acceptor
+from scp.net.association import NodeAssociation, Request
+from scp.net.requestor import Requestor
+from scp.pipeline import Means
+from scp.services import dispatch
+from scp.services.context import ServiceContext
+from scp.services.mpr import MprService
+
+LOGGER = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 30.0
+"""How often the archive is looked through for what people copied in."""
+
+
+class Node:
+    """One DICOM application entity with its archive; a context manager that serves while it is entered."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._archive = Archive.open(config.archive, config.selection.auxiliary)
+        self._peer_states = PeerStates()
+        self._budget = MemoryBudget(config.limits.memory)
+        self._context = self._wire(config)
+        self._acceptor = Acceptor(config, self._archive, self._serve)
+        self._stopping = threading.Event()
+        self._sweeper = threading.Thread(target=self._keep_sweeping, name="sweeper", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the node listens, host and port."""
+        return self._acceptor.address
+
+    def start(self) -> None:
+        """Serve from now on. Raises ``OSError`` where the port cannot be had, ``ConfigurationError``."""
+        local.start(preload="scp.rendering")
+        self._acceptor.start()
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        """Finish what is in hand, within ``node.shutdown_deadline``, and close the archive."""
+        self._stopping.set()
+        self._acceptor.stop(self.config.node.shutdown_deadline)
+        self._sweeper.join()
+        self._archive.close()
+
+    def reload(self, config: Config) -> None:
+        """Serve what comes from now on by *config*; ports and the archive's place need a restart."""
+        self.config = config
+        self._context = self._wire(config)
+        self._acceptor.reload(config)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _serve(self, association: NodeAssociation, request: Request) -> None:
+        dispatch.serve(self._context, association, request)
+
+    def _wire(self, config: Config) -> ServiceContext:
+        """Return what the services use from now on."""
+        means = Means(
+            config=config,
+            read_folder=self._archive.read_folder,
+            holdings=self._archive,
+            surroundings=partial(self._surroundings, config),
+            budget=self._budget,
+        )
+        mpr = MprService(means, self._archive.results_folder)
+        return ServiceContext(config, self._archive, partial(Requestor, config), mpr)
+
+    def _surroundings(self, config: Config, current: FileFacts) -> Surroundings:
+        return Surroundings(
+            read_folder=self._archive.read_folder,
+            top=self._archive.batch_folder(current.path),
+            searches=config.completion.searches,
+            time_radii_s=config.completion.time_radius,
+            archive=self._archive,
+            arrivals=self._archive.arrivals,
+            peers=tuple(peer for peer in config.peers.values() if peer.complete_from),
+            peer_archives=PeerTransport(Requestor(config), self._archive),
+            peer_states=self._peer_states,
+        )
+
+    def _keep_sweeping(self) -> None:
+        """Look the archive through now and then; a sweep that fails is tried again at the next turn."""
+        while not self._stopping.is_set():
+            try:
+                self._archive.sweep()
+            except (IndexUnavailable, OSError) as error:
+                LOGGER.warning("the sweep of the archive stopped early: %s", error)
+            self._stopping.wait(SWEEP_EVERY_S)
