@@ -104,7 +104,7 @@ def instance_name(sop_instance_uid: str, content: str = "") -> str:
 
 
 def _joined(words: tuple[str, ...], identity: tuple[str, ...]) -> str:
-    readable = "_".join(word for word in map(_readable, words) if word)
+    readable = "_".join(word for word in map(_readable, words) if word).replace(".", "_")
     digest = hashlib.sha256(json.dumps(identity).encode("ascii")).digest()
     suffix = base64.b32encode(digest[:10]).decode("ascii").lower()
     return f"{readable}_{suffix}" if readable else suffix

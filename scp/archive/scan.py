@@ -73,10 +73,13 @@ class Scan:
             found = self._read(path, {})
         return self._flat(found)
 
-    def sweep(self, progress: Callable[[Progress], None] = lambda _: None) -> int:
+    def sweep(
+        self, progress: Callable[[Progress], None] = lambda _: None, settled_ns: int = SETTLED_NS
+    ) -> int:
         """Go through the tree, index what changed, and return how many files were read.
 
-        *progress* is told after each folder; what it raises ends the sweep.
+        *progress* is told after each folder; what it raises ends the sweep. Files younger than *settled_ns*
+        are left for the next one.
 
         A second sweep at the same time waits for the first and then returns 0: what it would look for
         has just been looked for. Raises ``IndexUnavailable``.
@@ -85,7 +88,7 @@ class Scan:
             with self._sweeping:
                 return 0
         try:
-            return self._sweep(progress)
+            return self._sweep(progress, settled_ns)
         finally:
             self._sweeping.release()
 
@@ -124,9 +127,9 @@ class Scan:
             rows = connection.execute(rows_of_folder(relative_bytes(path, self._root))).all()
         return {row.name: row for row in rows}
 
-    def _read(self, path: Path, indexed: dict[bytes, Row[Any]]) -> _Found:
+    def _read(self, path: Path, indexed: dict[bytes, Row[Any]], settled_ns: int = SETTLED_NS) -> _Found:
         found = _Found({}, {}, set(indexed))
-        settled_ns = time.time_ns() - SETTLED_NS
+        young_from_ns = time.time_ns() - settled_ns
         try:
             entries = list(os.scandir(path))
         except FileNotFoundError:
@@ -151,7 +154,7 @@ class Scan:
                 continue
             read = read_file(path / entry.name, extra=self._extra, within=self._root)
             found.facts[name] = read.facts
-            if status.st_mtime_ns > settled_ns:
+            if status.st_mtime_ns > young_from_ns:
                 found.unsettled = True
             elif read.facts[0].stamp is not None:
                 found.fresh[name] = read
@@ -193,7 +196,7 @@ class Scan:
         if header.attributes:
             self._homes.recognise(connection, header, PurePath(os.fsdecode(place)))
 
-    def _sweep(self, progress: Callable[[Progress], None]) -> int:
+    def _sweep(self, progress: Callable[[Progress], None], settled_ns: int) -> int:
         known, children = self._known_folders()
         seen: set[bytes] = set()
         read = 0
@@ -203,7 +206,7 @@ class Scan:
             row = known.get(place)
             if row is not None and row.mtime_ns == status.st_mtime_ns:
                 continue
-            found = self._read(path, self._indexed(path))
+            found = self._read(path, self._indexed(path), settled_ns)
             self._record(path, found)
             read += len(found.fresh)
             progress(Progress("sweep", read))
