@@ -6,7 +6,7 @@ Expected positions lie on the straight line between the two neighbours.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,19 +14,15 @@ from scp.errors import Code
 from scp.model import FileFacts, KnownInstance, Missing, Note
 from scp.selection.spacing import Kind, Numbering, Spacing, Step, explain
 from scp.selection.stack import first_voxels_mm, normal, positions_along_mm
-from scp.selection.thresholds import GANTRY_TILT_DEGREES, STEP_JITTER
+from scp.selection.thresholds import GANTRY_TILT_DEGREES, LOST_IN_ALL, STEP_JITTER
 
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """What lacks inside and at the ends of one ordered stack, and what is worth a note.
-
-    *skipped* are numbers that no position waits for: they may not exist, and are searched for all the same.
-    """
+    """What lacks inside and at the ends of one ordered stack, and what is worth a note."""
 
     holes: tuple[Missing, ...] = ()
     ends: tuple[Missing, ...] = ()
-    skipped: tuple[int, ...] = ()
     notes: tuple[Note, ...] = ()
     longest_hole: int = 0
 
@@ -54,16 +50,16 @@ def examine(
     known = [instance for instance in known if instance.sop_instance_uid not in here]
     uids = {instance.instance_number: instance.sop_instance_uid for instance in known}
     holes = _holes(stack, along, spaced, uids)
-    unplaced = _unplaced(numbers, spaced, taken, holes)
+    unplaced = _unplaced(numbers, spaced, taken)
     if len(unplaced) == len(holes) == 1 and holes[0].instance_number is None:
         (number,) = unplaced
-        (hole,) = holes
-        holes = (_numbered(hole, number, uids),)
+        holes = (replace(holes[0], instance_number=number, sop_instance_uid=uids.get(number, "")),)
         unplaced = ()
     ends = _ends(stack, along, spaced, of_series, known, len(holes))
-    notes = _notes(stack, current, spaced, unplaced, ends)
+    skips = len(unplaced) or len(spaced.of_kind(Kind.NUMBERING_GAP))
+    notes = _notes(stack, current, spaced, skips, ends)
     longest = max((step.units - 1 for step in spaced.steps), default=0)
-    return Completeness(holes, ends, unplaced, notes, longest)
+    return Completeness(holes, ends, notes, longest)
 
 
 def _holes(
@@ -106,31 +102,15 @@ def _fractions(step: Step, spaced: Spacing, step_mm: float) -> list[float]:
     return even
 
 
-def _numbered(hole: Missing, number: int, uids: dict[int | None, str]) -> Missing:
-    return Missing(
-        instance_number=number,
-        position_mm=hole.position_mm,
-        image_position_patient=hole.image_position_patient,
-        sop_instance_uid=uids.get(number, ""),
-        before=hole.before,
-    )
-
-
-def _unplaced(
-    numbers: Sequence[int | None], spaced: Spacing, taken: Collection[int], holes: Sequence[Missing]
-) -> tuple[int, ...]:
-    """Return the numbers that are skipped without a position that waits for them (D2)."""
-    present = [number for number in numbers if number is not None]
-    if spaced.numbering is Numbering.UNUSABLE:
+def _unplaced(numbers: Sequence[int | None], spaced: Spacing, taken: Collection[int]) -> tuple[int, ...]:
+    """Return the numbers that an unordered numbering leaves out; nothing tells where they belong."""
+    if spaced.numbering is not Numbering.UNORDERED:
         return ()
-    if spaced.numbering is Numbering.ORDERED:
-        gaps = [number for step in spaced.of_kind(Kind.NUMBERING_GAP) for number in step.numbers]
-        return tuple(sorted(gaps))
-    placed = {hole.instance_number for hole in holes}
+    present = {number for number in numbers if number is not None}
     span = range(min(present), max(present) + 1)
-    if len(span) > 2 * len(present) + len(taken):
+    if len(span) > LOST_IN_ALL:
         return ()
-    return tuple(sorted(set(span) - set(present) - set(taken) - placed))
+    return tuple(number for number in span if number not in present and number not in taken)
 
 
 def _ends(
@@ -150,7 +130,7 @@ def _ends(
         if instance.instance_number not in inside
     }
     ends = [_end(stack, along, spaced, number, uid) for uid, number in told.items()]
-    lacking = _count_said(stack, of_series, holes) - len(ends)
+    lacking = min(_count_said(stack, of_series, holes) - len(ends), LOST_IN_ALL)
     if lacking > 0:
         numbers: list[int | None] = [*_numbers_at_ends(present, lacking)] if not ends else []
         ends += [_end(stack, along, spaced, number, "") for number in numbers or [None] * lacking]
@@ -184,9 +164,8 @@ def _numbers_at_ends(present: set[int], lacking: int) -> list[int]:
     if not present:
         return []
     first, last = min(present), max(present)
-    before = list(range(1, first))
-    if len(before) == lacking:
-        return before
+    if first - 1 == lacking:
+        return list(range(1, first))
     return list(range(last + 1, last + 1 + lacking)) if first in (0, 1) else []
 
 
@@ -217,14 +196,14 @@ def _notes(
     stack: Sequence[FileFacts],
     current: FileFacts,
     spaced: Spacing,
-    unplaced: Sequence[int],
+    skips: int,
     ends: Sequence[Missing],
 ) -> tuple[Note, ...]:
     notes = []
     if spaced.numbering is Numbering.UNUSABLE and len(stack) > 1:
         notes.append(Note(Code.NUMBERING_UNUSABLE, "Instance Numbers are absent or repeated"))
-    if unplaced:
-        notes.append(Note(Code.NUMBERING_GAP, f"{len(unplaced)} Instance Numbers skipped, no position lacks"))
+    if skips:
+        notes.append(Note(Code.NUMBERING_GAP, f"Instance Numbers skip {skips} times where no position lacks"))
     if ends:
         notes.append(Note(Code.ENDS_MISSING, f"{len(ends)} more images are said to exist"))
     if spaced.varies:

@@ -19,6 +19,7 @@ from scp.model import FileFacts, Header, Orientation, Vector
 from scp.selection.sorting import FITS, Finding, identity
 from scp.selection.thresholds import (
     CONTRAST_RELATIVE,
+    FARTHEST_MM,
     ORIENTATION_DEGREES,
     ORTHONORMAL,
     PIXEL_SPACING_RELATIVE,
@@ -126,6 +127,8 @@ def geometry(facts: FileFacts) -> Finding:
         values = header.numbers(keyword)
         if len(values) != count or not all(map(math.isfinite, values)):
             return Finding(Code.NO_GEOMETRY, f"{keyword} lacks, or is not {count} finite numbers")
+    if max(map(abs, header.numbers("ImagePositionPatient"))) > FARTHEST_MM:
+        return Finding(Code.NO_GEOMETRY, "ImagePositionPatient is not of this world")
     if min(header.numbers("PixelSpacing")) <= 0:
         return Finding(Code.NO_GEOMETRY, "PixelSpacing is not positive")
     return _orthonormal(orientation(header))

@@ -30,6 +30,10 @@ OTHER_NUMBERS = frozenset({Code.OTHER_ORIENTATION, Code.OTHER_STACK, Code.LOCALI
 """Reasons of images of the series whose Instance Numbers no slice of the stack can have."""
 
 
+ERROR_COMMENT_LENGTH = 64
+"""Error Comment (0000,0902) is a Long String (PS3.5 table 6.2-1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What was left in the end: the stack, what it lacks, and the refusal where there is one."""
@@ -219,8 +223,9 @@ def _missing(stack: Sequence[FileFacts], lacks: Completeness, rules: SelectionRu
         sentence += f"; at most {rules.interpolate_at_most} in a row may be interpolated"
     if len(stack) < rules.minimum_images:
         sentence += f"; {len(stack)} images are here, {rules.minimum_images} are needed"
-    comment = f"{len(holes)} of {total} ({_fitting(names, room=40)})"
-    return Refused(Code.MISSING_INSTANCES, f"{sentence}.", comment=comment)
+    count = f"{len(holes)} of {total}"
+    room = ERROR_COMMENT_LENGTH - len(f"{Code.MISSING_INSTANCES}: {count} ()")
+    return Refused(Code.MISSING_INSTANCES, f"{sentence}.", comment=f"{count} ({_fitting(names, room)})")
 
 
 def _fitting(names: Sequence[str], room: int) -> str:
@@ -228,8 +233,8 @@ def _fitting(names: Sequence[str], room: int) -> str:
     text = ", ".join(names)
     if len(text) <= room:
         return text
-    shown = text[: room - len(", ...")].rpartition(", ")[0]
-    return f"{shown}, ..."
+    shown = text[: room - len("...")].rpartition(", ")[0]
+    return f"{shown}, ..." if shown else "..."
 
 
 def _too_few(count: int, rules: SelectionRules) -> Refused:

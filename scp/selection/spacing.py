@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from scp.selection.thresholds import REGIME_STEPS, STEP_JITTER
+from scp.selection.thresholds import LOST_IN_A_ROW, LOST_IN_ALL, REGIME_STEPS, STEP_JITTER
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ class Step:
     kind: Kind
     units: int
     numbers: tuple[int, ...]
-    """the numbers that lack here: of the lost slices, or merely skipped (``NUMBERING_GAP``)"""
+    """those of the lost slices, from *index* on; none where they are unknown"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,13 @@ def explain(
     order = numbering(numbers)
     skipped = _skipped(numbers, order)
     spans = np.array([len(s) + 1 for s in skipped])
-    untaken = np.array([sum(n not in taken for n in s) + 1 for s in skipped]) if taken else spans
+    untaken = spans - np.array([sum(n in between for n in taken) for between in skipped]) if taken else spans
     views = _views(steps_mm, untaken, whole_regimes=_continuous(numbers, order))
     judged = [(_judge(view, steps_mm, spans, untaken), view) for view in views]
     costs = [SURPRISE[kinds].sum() + REGIME_CHANGE * view.changes for (kinds, _), view in judged]
     (kinds, units), view = judged[int(np.argmin(costs))]
+    if (units - 1).sum() > LOST_IN_ALL:
+        kinds[units > 1], units[units > 1] = Kind.IRREGULAR, 1
     return Spacing(order, _told(kinds, units, skipped, taken), np.minimum(view.left_mm, view.right_mm))
 
 
@@ -211,7 +213,7 @@ def _judge(view: _View, steps_mm: Floats, spans: Whole, untaken: Whole) -> tuple
     units = np.ones(len(steps_mm), dtype=np.int64)
 
     def settle(kind: Kind, count: Whole, fits: npt.NDArray[np.bool_]) -> None:
-        chosen = fits & (kinds == Kind.IRREGULAR)
+        chosen = fits & (kinds == Kind.IRREGULAR) & (count <= LOST_IN_A_ROW)
         kinds[chosen], units[chosen] = kind, count[chosen]
 
     sides = (view.left_mm, view.right_mm)
@@ -236,7 +238,7 @@ def _near(steps_mm: Floats, expected_mm: Floats, base_mm: Floats) -> npt.NDArray
 def _mixed(steps_mm: Floats, count: Whole, left_mm: Floats, right_mm: Floats) -> npt.NDArray[np.bool_]:
     """Tell which steps are made of unit steps of the regime before and of the one behind them."""
     fits = np.zeros(len(steps_mm), dtype=bool)
-    for k in np.flatnonzero((count > 1) & (left_mm != right_mm)):
+    for k in np.flatnonzero((count > 1) & (count <= LOST_IN_A_ROW) & (left_mm != right_mm)):
         first = np.arange(1, count[k])
         sums = first * left_mm[k] + (count[k] - first) * right_mm[k]
         fits[k] = bool(_near(sums, steps_mm[k], min(left_mm[k], right_mm[k])).any())
@@ -247,8 +249,15 @@ def _told(kinds: Whole, units: Whole, skipped: list[range], taken: Collection[in
     """Return the steps that need a word: all but the plain unit steps."""
     told = []
     for k in np.flatnonzero((kinds != Kind.EVEN) | (units > 1)):
-        numbers = tuple(number for number in skipped[k] if number not in taken)
-        if kinds[k] != Kind.NUMBERING_GAP and len(numbers) != units[k] - 1:
-            numbers = tuple(skipped[k]) if len(skipped[k]) == units[k] - 1 else ()
+        numbers = _of_lost(skipped[k], int(units[k]) - 1, taken)
         told.append(Step(int(k), Kind(int(kinds[k])), int(units[k]), numbers))
     return tuple(told)
+
+
+def _of_lost(skipped: range, lost: int, taken: Collection[int]) -> tuple[int, ...]:
+    """Return the numbers of *lost* slices if there are as many to have: those that nobody bears, else all."""
+    if len(skipped) == lost:
+        return tuple(skipped)
+    if len(skipped) - sum(number in skipped for number in taken) == lost:
+        return tuple(number for number in skipped if number not in taken)
+    return ()

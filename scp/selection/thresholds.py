@@ -35,6 +35,16 @@ REGIME_STEPS = 3
 """So many equal steps in a row are a choice of the operator (5 mm at the base, 10 mm above); fewer may be
 lost slices: 5, 5, 10 is a hole."""
 
+LOST_IN_A_ROW = 1_000
+"""A gap of more slices is no loss but another place, another numbering, or a header that lies; the limit
+also keeps what one header claims from filling the memory."""
+
+LOST_IN_ALL = 10_000
+"""More missing images than that are not listed, whatever the headers promise."""
+
+FARTHEST_MM = 1e6
+"""No patient lies a kilometre from the origin: such a position is garbage, and would overflow."""
+
 OFF_LINE_PIXELS = 1.0
 """How far a first voxel may lie beside the line of the others, in pixels. Scanners shift the field of view
 by less; slices that turn about an axis scatter by centimetres."""

@@ -221,3 +221,24 @@ def test_error_comments_hold_as_many_numbers_as_fit():
     comment = refusal(report).error_comment
     assert comment.startswith("missing-instances: 132 of 399 (4, 7, ") and comment.endswith(", ...)")
     assert len(comment) <= 64 and comment.isascii()
+
+
+def test_headers_that_promise_endless_images_cost_neither_memory_nor_time():
+    slices = [changed(image, ImagesInAcquisition=2**31 - 1) for image in series(12)]
+    report = select(slices[0], slices, RULES)
+    assert report.ok and Code.ENDS_MISSING in notes_of(report) and len(report.missing) <= 10_000
+
+
+@pytest.mark.parametrize(
+    "numbers", [[*range(1, 12), 2**31 - 1], [k * 10**8 for k in range(12)], [2**31 - 1, *range(1, 12)]]
+)
+def test_numbers_that_leap_cost_neither_memory_nor_time(numbers):
+    slices = at_positions([5.0 * k for k in range(12)], numbers)
+    report = select(slices[0], slices, RULES)
+    assert report.ok and not report.missing
+
+
+def test_a_slice_kilometres_away_is_no_loss_of_a_million_slices():
+    slices = at_positions([*(5.0 * k for k in range(12)), 900_000.0])
+    report = select(slices[0], slices, RULES)
+    assert report.verdict == Code.IRREGULAR_SPACING and not report.missing

@@ -107,7 +107,11 @@ def test_any_steps_and_numbers_are_explained_without_an_error(steps, numbers):
 
 
 NUMBER = st.one_of(st.integers(-3, 3), st.floats(allow_nan=True, allow_infinity=True))
-VALUE = st.one_of(st.sampled_from(["", "x", "a^b=c", "\\", "1.2", "\uf8ffc8"]), NUMBER, st.lists(NUMBER, max_size=7).map(tuple))
+VALUE = st.one_of(
+    st.sampled_from(["", "x", "a^b=c", "\\", "1.2", "\uf8ffc8"]),
+    NUMBER,
+    st.lists(NUMBER, max_size=7).map(tuple),
+)
 KEYWORD = st.sampled_from(sorted(slice_at(0).header.attributes))
 
 
