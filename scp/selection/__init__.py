@@ -14,9 +14,9 @@ from scp.selection.report import (
     holes,
     image_comments,
     markers,
-    position_mm,
     refusal,
 )
+from scp.selection.stack import position_mm
 
 __all__ = [
     "as_json",

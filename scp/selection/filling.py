@@ -14,11 +14,14 @@ from scp.errors import Code, Refused
 from scp.model import HEADER_KEYWORDS, FileFacts, Header, Missing
 from scp.selection.completeness import Completeness
 from scp.selection.sorting import FITS, Finding, Sorting, identity, in_fixed_order
-from scp.selection.stack import first_voxels_mm, positions_along_mm
+from scp.selection.stack import Floats, first_voxels_mm, position_mm, positions_along_mm
 from scp.selection.thresholds import OFF_LINE_PIXELS, SAME_POSITION_MM, STEP_JITTER
 
 ADOPTION = ("SeriesNumber", "Modality", "PatientID", "FrameOfReferenceUID")
 """What an image without Series Instance UID must have, and equal, to be taken into a series."""
+
+NAMELESS = -1
+"""The place of an image at an end of which only a count is known."""
 
 OF_ITS_OWN = frozenset({"SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", "SpecificCharacterSet"})
 """What two images of one series need not share: no evidence in a comparison of candidates."""
@@ -30,6 +33,70 @@ def adoptable(current: Header, other: Header) -> Finding:
         if keyword not in other or other.text(keyword) != current.text(keyword):
             return Finding(Code.SERIES_UID_MISSING, f"{keyword} does not say that it belongs here")
     return FITS
+
+
+class _Places:
+    """Where something lacks, and whether an image is what lacks there: computed once for all candidates."""
+
+    def __init__(self, stack: Sequence[FileFacts], lacks: Completeness, current: FileFacts) -> None:
+        self._missing = lacks.missing
+        self._current = current
+        self._along = positions_along_mm(stack, current)
+        self._expected = [i for i, m in enumerate(lacks.missing) if m.image_position_patient is not None]
+        placed = [lacks.missing[i] for i in self._expected]
+        self._at_mm = np.array([m.position_mm for m in placed], float)
+        self._points = np.array([m.image_position_patient for m in placed], float).reshape(-1, 3)
+        self._tolerance_mm = STEP_JITTER * self._units_mm()
+        self._beside_mm = np.maximum(
+            self._tolerance_mm, OFF_LINE_PIXELS * max(current.header.numbers("PixelSpacing"))
+        )
+
+    def _units_mm(self) -> Floats:
+        """Return how far the nearest slice, here or missing, is from each expected position."""
+        slices = np.sort(np.concatenate([self._along, self._at_mm]))
+        steps = np.diff(slices, prepend=-np.inf, append=np.inf)
+        k = np.searchsorted(slices, self._at_mm)
+        units: Floats = np.minimum(steps[k], steps[k + 1])
+        return units
+
+    def claimed_by(self, image: FileFacts) -> int | None:
+        """Return the index in ``missing`` of the place that the image fills, :data:`NAMELESS` for an end that
+        only a count tells of, ``None`` where nothing waits for it."""
+        at = position_mm(image, self._current)
+        point = first_voxels_mm([image])[0]
+        near = (np.abs(self._at_mm - at) <= self._tolerance_mm) & (
+            np.linalg.norm(self._points - point, axis=1) <= self._beside_mm
+        )
+        for index in np.array(self._expected)[near]:
+            if _agrees(self._missing[index].instance_number, image.instance_number):
+                return int(index)
+        if self._along[0] - SAME_POSITION_MM < at < self._along[-1] + SAME_POSITION_MM:
+            return None
+        return self._end_named_by(image)
+
+    def _end_named_by(self, image: FileFacts) -> int | None:
+        unplaced = [(i, m) for i, m in enumerate(self._missing) if m.position_mm is None]
+        for index, end in unplaced:
+            if image.sop_instance_uid == end.sop_instance_uid:
+                return index
+            if end.instance_number is not None and end.instance_number == image.instance_number:
+                return index
+        nameless = any(not end.sop_instance_uid and end.instance_number is None for _, end in unplaced)
+        return NAMELESS if nameless else None
+
+    def objection(self, image: FileFacts) -> Finding:
+        """Say why an image fills nothing."""
+        at = position_mm(image, self._current)
+        for missing in self._missing:
+            if missing.instance_number is not None and missing.instance_number == image.instance_number:
+                where = "unknown" if missing.position_mm is None else f"{missing.position_mm:.3f} mm"
+                told = f"number {image.instance_number} is at {at:.3f} mm, expected at {where}"
+                return Finding(Code.POSITION_DIFFERS, told)
+        return Finding(Code.POSITION_DIFFERS, f"nothing of its number is missing at {at:.3f} mm")
+
+
+def _agrees(expected: int | None, number: int | None) -> bool:
+    return expected is None or number is None or expected == number
 
 
 def choose(
@@ -46,68 +113,20 @@ def choose(
             sorting.exclude(image, Finding(Code.DUPLICATE, "a copy of an image that is here"))
         else:
             fresh.append(image)
-    if len(stack) == 1:
+    if len(stack) == 1 or not fresh:
         return fresh
+    places = _Places(stack, lacks, sorting.current)
     claims: dict[int, list[FileFacts]] = defaultdict(list)
     for image in fresh:
-        index = _claimed(image, stack, lacks, sorting.current)
+        index = places.claimed_by(image)
         if index is None:
-            sorting.exclude(image, _not_needed(image, lacks, sorting.current))
+            sorting.exclude(image, places.objection(image))
         else:
             claims[index].append(image)
-    chosen: list[FileFacts] = []
+    chosen = claims.pop(NAMELESS, [])
     for index in sorted(claims):
-        chosen += _best(sorting, claims[index], lacks.missing[index]) if index >= 0 else claims[index]
+        chosen += _best(sorting, claims[index], lacks.missing[index])
     return chosen
-
-
-def _claimed(
-    image: FileFacts, stack: Sequence[FileFacts], lacks: Completeness, current: FileFacts
-) -> int | None:
-    """Return the index in ``lacks.missing`` of the place that the image fills, -1 for a nameless end."""
-    for index, missing in enumerate(lacks.missing):
-        if missing.position_mm is not None and fits(image, missing, stack, current):
-            return index
-    along = positions_along_mm(stack, current)
-    at = float(positions_along_mm([image], current)[0])
-    if along[0] - SAME_POSITION_MM < at < along[-1] + SAME_POSITION_MM:
-        return None
-    for index, missing in enumerate(lacks.missing):
-        named = missing.sop_instance_uid or missing.instance_number
-        same = missing.sop_instance_uid == image.sop_instance_uid or (
-            missing.instance_number is not None and missing.instance_number == image.instance_number
-        )
-        if missing.position_mm is None and named and same:
-            return index
-    nameless = any(end.position_mm is None and end.instance_number is None for end in lacks.ends)
-    return -1 if nameless else None
-
-
-def fits(image: FileFacts, missing: Missing, stack: Sequence[FileFacts], current: FileFacts) -> bool:
-    """Tell whether an image lies where *missing* is expected, and bears its number where both have one."""
-    if missing.position_mm is None or missing.image_position_patient is None:
-        return False
-    if missing.instance_number is not None and image.instance_number not in (None, missing.instance_number):
-        return False
-    along = positions_along_mm(stack, current)
-    at = float(positions_along_mm([image], current)[0])
-    tolerance_mm = STEP_JITTER * float(np.median(np.diff(along)))
-    beside = first_voxels_mm([image])[0] - np.array(missing.image_position_patient)
-    off_line_mm = OFF_LINE_PIXELS * max(current.header.numbers("PixelSpacing"))
-    return abs(at - missing.position_mm) <= tolerance_mm and float(np.linalg.norm(beside)) <= max(
-        tolerance_mm, off_line_mm
-    )
-
-
-def _not_needed(image: FileFacts, lacks: Completeness, current: FileFacts) -> Finding:
-    at = float(positions_along_mm([image], current)[0])
-    for missing in lacks.missing:
-        if missing.instance_number is not None and missing.instance_number == image.instance_number:
-            where = "unknown" if missing.position_mm is None else f"{missing.position_mm:.3f} mm"
-            return Finding(
-                Code.POSITION_DIFFERS, f"number {image.instance_number} is at {at:.3f} mm, expected {where}"
-            )
-    return Finding(Code.POSITION_DIFFERS, f"nothing is missing at {at:.3f} mm")
 
 
 def _best(sorting: Sorting, rivals: Sequence[FileFacts], missing: Missing) -> list[FileFacts]:

@@ -39,13 +39,19 @@ def current_of_series(facts: Sequence[FileFacts], rules: SelectionRules) -> File
 
 
 def _selections(facts: Sequence[FileFacts], rules: SelectionRules) -> Iterator[SelectionReport]:
-    """Yield the selection of one image after the other that no earlier stack has used."""
+    """Yield the selection of one image after the other whose fate no earlier selection has told.
+
+    That is the slices of its stack, or the images that a refusal left undecided beside it.
+    """
     images = [f for f in in_fixed_order(facts) if not any(rule(f) for rule in BY_ITSELF)]
-    used: set[tuple[str, int]] = set()
+    told: set[tuple[str, int]] = set()
     for image in images:
-        if place(image) not in used:
+        if place(image) not in told:
             report = select(image, facts, rules)
-            used |= {place(image)} | {place(slice_) for slice_ in report.stack}
+            told |= {
+                (str(row.path), row.frame) for row in report.rows if row.reason in (Code.USED, report.verdict)
+            }
+            told.add(place(image))
             yield report
 
 

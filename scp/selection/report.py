@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scp.errors import Code, Refused
-from scp.model import FileFacts, Missing, Policy, SelectionReport
-from scp.selection.stack import positions_along_mm
+from scp.model import Missing, Policy, SelectionReport
 
 DECIMALS = 4
 """Of a position in JSON: a ten thousandth of a millimetre."""
@@ -120,11 +119,6 @@ def derivation_text(report: SelectionReport) -> str:
         "adopted without Series Instance UID" if Code.ADOPTED in {n.code for n in report.notes} else "",
     ]
     return "; ".join(part for part in parts if part)
-
-
-def position_mm(image: FileFacts, current: FileFacts) -> float:
-    """Return where an image lies along the normal of the current one, mm from the origin."""
-    return float(positions_along_mm([image], current)[0])
 
 
 def _told(code: str, detail: str) -> str:

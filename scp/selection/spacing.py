@@ -30,7 +30,7 @@ class Numbering(IntEnum):
     """What Instance Numbers are good for."""
 
     UNUSABLE = 0
-    """some absent or repeated"""
+    """some absent, repeated, or beyond an Integer String (PS3.5 table 6.2-1)"""
     UNORDERED = 1
     """different, but they neither grow nor fall along the stack"""
     ORDERED = 2
@@ -54,6 +54,8 @@ SURPRISE = np.array([0, 1, 1, 3, 100])
 """By kind. A hole that numbers deny is rarer than skipped numbers; anything explained beats irregular."""
 
 REGIME_CHANGE = 1
+
+LARGEST_NUMBER = 2**31
 
 BASES_TRIED = 6
 """The unit step is the size of one of the commonest steps; rarer ones need no trial of their own."""
@@ -99,7 +101,7 @@ class _View:
 
 def numbering(numbers: Sequence[int | None]) -> Numbering:
     """Tell what the Instance Numbers of a stack, in the order of its positions, are good for."""
-    known = [number for number in numbers if number is not None]
+    known = [number for number in numbers if number is not None and abs(number) <= LARGEST_NUMBER]
     if len(known) < len(numbers) or len(set(known)) < len(known):
         return Numbering.UNUSABLE
     steps = np.diff(known)
@@ -120,7 +122,7 @@ def explain(
     order = numbering(numbers)
     skipped = _skipped(numbers, order)
     spans = np.array([len(s) + 1 for s in skipped])
-    untaken = spans - np.array([sum(n in between for n in taken) for between in skipped]) if taken else spans
+    untaken = spans - _taken_within(skipped, taken)
     views = _views(steps_mm, untaken, whole_regimes=_continuous(numbers, order))
     judged = [(_judge(view, steps_mm, spans, untaken), view) for view in views]
     costs = [SURPRISE[kinds].sum() + REGIME_CHANGE * view.changes for (kinds, _), view in judged]
@@ -137,6 +139,16 @@ def _skipped(numbers: Sequence[int | None], order: Numbering) -> list[range]:
     known = [number for number in numbers if number is not None]
     sign = 1 if known[1] > known[0] else -1
     return [range(a + sign, b, sign) for a, b in pairwise(known)]
+
+
+def _taken_within(skipped: Sequence[range], taken: Collection[int]) -> Whole:
+    """Return how many of the skipped numbers other images bear, step by step."""
+    borne = np.sort(np.array([number for number in taken if abs(number) <= LARGEST_NUMBER], dtype=np.int64))
+    lowest = np.array([min(b[0], b[-1]) if b else 0 for b in skipped])
+    highest = np.array([max(b[0], b[-1]) if b else -1 for b in skipped])
+    upto, below = np.searchsorted(borne, highest, side="right"), np.searchsorted(borne, lowest)
+    within: Whole = np.maximum(upto - below, 0)
+    return within
 
 
 def _continuous(numbers: Sequence[int | None], order: Numbering) -> bool:

@@ -82,6 +82,11 @@ def positions_along_mm(images: Sequence[FileFacts], current: FileFacts) -> Float
     return along
 
 
+def position_mm(image: FileFacts, current: FileFacts) -> float:
+    """Return where one image lies along the normal of the current one, mm from the origin."""
+    return float(positions_along_mm([image], current)[0])
+
+
 def ordered(images: Sequence[FileFacts], current: FileFacts) -> list[FileFacts]:
     """Return the images by position along the normal."""
     images = in_fixed_order(images)

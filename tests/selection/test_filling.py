@@ -191,3 +191,19 @@ def test_b6_a_labelled_image_goes_before_an_unlabelled_one():
     report = select(here[0], [*here, unlabelled], ADOPTING, found=[labelled])
     assert report.ok and reason_of(report, labelled) == Code.USED
     assert Code.ADOPTED not in notes_of(report)
+
+
+def test_found_images_without_numbers_go_to_their_own_holes_in_a_stack_that_is_nearly_gone():
+    slices = [changed(image, InstanceNumber=None) for image in series(41)]
+    here = [image for k, image in enumerate(slices) if k % 8 == 0 or k in (1, 2)]
+    found = [elsewhere(image) for image in slices if image not in here]
+    report = select(here[0], here, RULES, found=found)
+    assert report.ok and len(report.stack) == 41
+
+
+def test_a_number_between_two_holes_fills_only_its_own():
+    here, gone = holed(4, 5)
+    swapped = [elsewhere(gone[0], InstanceNumber=6), elsewhere(gone[1], InstanceNumber=5)]
+    report = select(here[0], here, RULES, found=swapped)
+    assert {reason_of(report, image) for image in swapped} == {Code.POSITION_DIFFERS}
+    assert len(report.missing) == 2

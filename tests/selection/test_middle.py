@@ -3,7 +3,7 @@
 import pytest
 
 from scp.errors import Code, Refused
-from scp.selection import current_of_series
+from scp.selection import current_of_series, middle
 from tests.selection.slices import RULES, changed, foreign, series, slice_at
 
 
@@ -71,3 +71,13 @@ def test_s0_an_empty_folder_is_refused():
     with pytest.raises(Refused) as caught:
         current_of_series([], RULES)
     assert caught.value.error_comment == "too-few-images: 0 of 10"
+
+
+def test_s0_images_that_share_a_refusal_are_selected_once(monkeypatch):
+    asked = []
+    selecting = middle.select
+    monkeypatch.setattr(middle, "select", lambda *told: asked.append(told) or selecting(*told))
+    twins = [slice_at(k, name=f"twin{k}", SOPInstanceUID=f"8.{k}") for k in range(12)]
+    with pytest.raises(Refused) as caught:
+        current_of_series([*series(12), *twins], RULES)
+    assert caught.value.code == Code.AMBIGUOUS_STACK and len(asked) == 1
