@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from scp.archive import Archive
+from scp.archive import Archive, ResultCache
 from scp.completion import PeerStates, PeerTransport, Surroundings
 from scp.config import Config
 from scp.errors import IndexUnavailable
@@ -21,6 +21,7 @@ from scp.net.acceptor import Acceptor
 from scp.net.association import NodeAssociation, Request
 from scp.net.requestor import Requestor
 from scp.pipeline import Means
+from scp.production import Workshop
 from scp.services import dispatch
 from scp.services.context import ServiceContext
 from scp.services.mpr import MprService
@@ -39,6 +40,7 @@ class Node:
         self._archive = Archive.open(config.archive, config.selection.auxiliary)
         self._peer_states = PeerStates()
         self._budget = MemoryBudget(config.limits.memory)
+        self._results = ResultCache(self._archive.results_folder, config.reconstruction.cache)
         self._context = self._wire(config)
         self._acceptor = Acceptor(config, self._archive, self._serve)
         self._stopping = threading.Event()
@@ -87,7 +89,7 @@ class Node:
             read_folder=self._archive.read_folder,
             holdings=self._archive,
             surroundings=partial(self._surroundings, config),
-            budget=self._budget,
+            workshop=Workshop(config, self._budget, self._results),
         )
         mpr = MprService(means, self._archive.results_folder)
         return ServiceContext(config, self._archive, partial(Requestor, config), mpr)

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from scp import __version__, rendering
+from scp import rendering
 from scp.completion import Surroundings, complete
 from scp.config import Config
 from scp.errors import Code, Refused
 from scp.isolation import local
-from scp.isolation.budget import MemoryBudget
 from scp.model import (
     Event,
     FileFacts,
@@ -31,16 +30,8 @@ from scp.model import (
     SelectionReport,
     SelectionRules,
 )
-from scp.part10 import file_ref
-from scp.reconstruction.engine import ENGINE
-from scp.reconstruction.geometry import volume_geometry
-from scp.reconstruction.pixels import PixelFormat, pixel_format
-from scp.reconstruction.planes import PlanePlan, plan
-from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
+from scp.production import WORKING_BYTES, Prospect, Workshop, plan_results, produce
 from scp.selection import current_of_series, refusal, select
-
-WORKING_MEMORY = 1.6  # volume and padding mask, as a multiple of the source's voxels
-WORKING_BYTES = 256 << 20  # buffers, decoders and the planes being encoded, whatever the volume
 
 
 class Holdings(Protocol):
@@ -72,24 +63,14 @@ class Means:
     """What requests may use.
 
     *read_folder* gives the facts of a folder's files, *holdings* those of images elsewhere, *surroundings*
-    what the searches may use around a current image.
+    what the searches may use around a current image, *workshop* what rendering may.
     """
 
     config: Config
     read_folder: FolderReader
     holdings: Holdings
     surroundings: Callable[[FileFacts], Surroundings]
-    budget: MemoryBudget
-
-
-@dataclass(frozen=True, slots=True)
-class Prospect:
-    """What a request would yield: the planes, how they are stored, and the objects without their pixels."""
-
-    report: SelectionReport
-    plan: PlanePlan
-    pixel_format: PixelFormat
-    series: ResultSeries
+    workshop: Workshop
 
 
 def run(request: MPRRequest, means: Means, spool: Path, cancelled: IsCancelled) -> Iterator[Event]:
@@ -101,7 +82,7 @@ def run(request: MPRRequest, means: Means, spool: Path, cancelled: IsCancelled) 
     yield Progress("selecting")
     prospect = preview(request, means, cancelled)
     yield Planned(len(prospect.series.sop_instance_uids))
-    yield from produce(prospect, means, spool, cancelled)
+    yield from map(Produced, produce(prospect, means.workshop, spool, cancelled))
 
 
 def preview(request: MPRRequest, means: Means, cancelled: IsCancelled, *, retrieve: bool = True) -> Prospect:
@@ -110,15 +91,6 @@ def preview(request: MPRRequest, means: Means, cancelled: IsCancelled, *, retrie
     if not report.ok:
         raise refusal(report)
     return plan_results(request, report, means.config)
-
-
-def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -> Prospect:
-    """Return what a report that is ``ok`` leads to. Raises ``BadRequest`` for planes that miss the volume."""
-    report = replace(report, stack=with_pixel_digests(report.stack))
-    stored = pixel_format(report.stack)
-    volume = volume_geometry(report.stack, report.missing)
-    wanted = plan(volume, request.planes, config.reconstruction.pixel_spacing)
-    return Prospect(report, wanted, stored, describe(report, wanted, stored, _options(request, config)))
 
 
 def explain(
@@ -196,44 +168,3 @@ def _unknown(what: str, uid: str) -> Refused:
         f"no {what} with the UID {uid} is in this archive; send it first, or ask where it is",
         what,
     )
-
-
-def _options(request: MPRRequest, config: Config) -> ResultOptions:
-    return ResultOptions(
-        sop_class=request.sop_class,
-        compression=config.results.compression,
-        uid_root=config.results.uid_root,
-        interpolation=config.reconstruction.interpolation,
-        engine=ENGINE,
-        software_version=__version__,
-    )
-
-
-def produce(prospect: Prospect, means: Means, spool: Path, cancelled: IsCancelled) -> Iterator[Produced]:
-    """Yield the objects as the child makes them, each a file of its own in *spool*."""
-    report, config = prospect.report, means.config.reconstruction
-    job = rendering.RenderJob(
-        stack=report.stack,
-        missing=report.missing,
-        policy=report.rules.policy,
-        interpolation=config.interpolation,
-        plan=prospect.plan,
-        pixel_format=prospect.pixel_format,
-        series=prospect.series,
-        threads=config.threads,
-    )
-    memory_bytes = _working_bytes(report)
-    with means.budget.reserve(memory_bytes, cancelled):
-        limits = local.Limits(memory_bytes, config.deadline)
-        for number, encoded in enumerate(local.run(rendering.render, job, limits, cancelled), 1):
-            path = spool / f"{number:05d}.dcm"
-            path.write_bytes(encoded)
-            yield Produced(file_ref(path))
-
-
-def _working_bytes(report: SelectionReport) -> int:
-    """Return the memory that a child needs for the volume of *report*."""
-    header = report.stack[0].header
-    samples = (header.integer("Rows") or 0) * (header.integer("Columns") or 0)
-    samples *= (header.integer("SamplesPerPixel") or 1) * (len(report.stack) + len(report.missing))
-    return int(WORKING_MEMORY * 2 * samples) + WORKING_BYTES

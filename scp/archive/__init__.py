@@ -12,6 +12,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``scan``         what people keep in the tree: folders read, the sweep
 * ``index``, ``records``  the database, and facts as its rows
 * ``query``, ``matching`` C-FIND and retrieve identifiers
+* ``results``      finished reconstructions, kept under a budget
 * ``recover``, ``imports``, ``arrivals``, ``digests``
 """
 
@@ -20,6 +21,16 @@ from scp.archive.arrivals import Arrivals, Waiting
 from scp.archive.imports import ImportSummary
 from scp.archive.query import unsupported_keys
 from scp.archive.recover import Damaged
+from scp.archive.results import ResultCache
 from scp.archive.scan import SeenFolder
 
-__all__ = ["Archive", "Arrivals", "Damaged", "ImportSummary", "SeenFolder", "Waiting", "unsupported_keys"]
+__all__ = [
+    "Archive",
+    "Arrivals",
+    "Damaged",
+    "ImportSummary",
+    "ResultCache",
+    "SeenFolder",
+    "Waiting",
+    "unsupported_keys",
+]

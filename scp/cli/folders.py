@@ -9,6 +9,7 @@ from scp.isolation.budget import MemoryBudget
 from scp.model import FileFacts
 from scp.part10 import read_facts
 from scp.pipeline import Means, NoHoldings
+from scp.production import Workshop
 
 
 def folder_means(config: Config, within: Path) -> Means:
@@ -26,5 +27,5 @@ def folder_means(config: Config, within: Path) -> Means:
         read_folder=read_folder,
         holdings=NoHoldings(),
         surroundings=lambda _current: surroundings,
-        budget=MemoryBudget(config.limits.memory),
+        workshop=Workshop(config, MemoryBudget(config.limits.memory)),
     )

@@ -16,7 +16,8 @@ from scp.model import Direction, Method, MPRRequest, Operation, Orientation, Pla
 if TYPE_CHECKING:
     from scp.config import Config
     from scp.model import SelectionReport
-    from scp.pipeline import Means, Prospect
+    from scp.pipeline import Means
+    from scp.production import Prospect
 
 
 class MethodName(StrEnum):
@@ -187,18 +188,19 @@ def _means(settings: "Config", path: Path, within: Path | None) -> "Means":
 
 def _prospect(request: MPRRequest, means: "Means") -> "Prospect":
     from scp import pipeline
+    from scp.production import plan_results
     from scp.selection import refusal
 
     with progress("selecting"):
         report = pipeline.explain(request, means, _never)
         if not report.ok:
             raise refusal(report)
-        return pipeline.plan_results(request, report, means.config)
+        return plan_results(request, report, means.config)
 
 
 def _render(prospect: "Prospect", means: "Means", out: Path) -> None:
     """Write the planes into *out*; where one fails, *out* is as it was."""
-    from scp import pipeline
+    from scp.production import produce
 
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
@@ -206,7 +208,7 @@ def _render(prospect: "Prospect", means: "Means", out: Path) -> None:
         planes.mkdir()
         count = len(prospect.series.sop_instance_uids)
         with progress("rendering") as advance:
-            for done, _ in enumerate(pipeline.produce(prospect, means, planes, _never), 1):
+            for done, _ in enumerate(produce(prospect, means.workshop, planes, _never), 1):
                 advance(done, count)
         planes.rename(out)
 

@@ -24,11 +24,13 @@ from scp.model import (
     MPRRequest,
     PlaneRequest,
     Planned,
+    Produced,
     Progress,
     SelectionReport,
     Value,
 )
-from scp.pipeline import Means, Prospect
+from scp.pipeline import Means
+from scp.production import Prospect, plan_results, produce
 from scp.selection import image_comments
 from scp.services import mpr_keys
 from scp.services.context import Requesting
@@ -149,7 +151,7 @@ class MprService:
                 continue
             folder = spool / str(number)
             folder.mkdir()
-            yield from pipeline.produce(outcome, self._means, folder, cancelled)
+            yield from map(Produced, produce(outcome, self._means.workshop, folder, cancelled))
 
     def _prospect_or_failure(self, request: MPRRequest, cancelled: IsCancelled) -> Prospect | Failed:
         try:
@@ -176,7 +178,7 @@ class MprService:
 
     def _promised(self, request: MPRRequest, report: SelectionReport) -> dict[str, Value]:
         """Return what the result series will say of itself."""
-        prospect = pipeline.plan_results(request, report, self._means.config)
+        prospect = plan_results(request, report, self._means.config)
         return {
             "SeriesInstanceUID": prospect.series.series_instance_uid,
             "SOPInstanceUID": prospect.series.sop_instance_uids[0],

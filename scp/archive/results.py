@@ -1,0 +1,79 @@
+"""Finished results, kept on disk under a budget (``reconstruction.cache``).
+
+A result's Series Instance UID is a digest of everything that decides its bytes, so what is kept under it is
+right for ever: a request whose sources changed has another UID and never meets it. Each result is a folder
+that appears whole, by a rename; the longest unused go first when the budget is full, never one that is
+being sent.
+"""
+
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scp.archive.layout import is_legal_uid
+
+
+class ResultCache:
+    """Results by Series Instance UID, in *folder*, at most *budget_bytes* of them; 0 keeps none."""
+
+    def __init__(self, folder: Path, budget_bytes: int) -> None:
+        self._folder = folder
+        self._budget_bytes = budget_bytes
+        self._in_use: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lease(self, series_uid: str) -> Iterator[tuple[Path, ...]]:
+        """Give the files of a kept result, in the order of their names, none where it is not kept.
+
+        They stay while the block runs.
+        """
+        with self._lock:
+            self._in_use[series_uid] += 1
+        try:
+            yield self._files(series_uid)
+        finally:
+            with self._lock:
+                self._in_use[series_uid] -= 1
+
+    def keep(self, series_uid: str, made_in: Path) -> None:
+        """Take over the finished result in the folder *made_in*, which is gone then, if there is room."""
+        size = _size_of(made_in)
+        if not is_legal_uid(series_uid) or size > self._budget_bytes:
+            return
+        with self._lock:
+            place = self._folder / series_uid
+            if place.exists():
+                return
+            self._make_room(size)
+            made_in.rename(place)
+
+    def _files(self, series_uid: str) -> tuple[Path, ...]:
+        place = self._folder / series_uid
+        if not is_legal_uid(series_uid) or not place.is_dir():
+            return ()
+        os.utime(place)
+        return tuple(sorted(place.iterdir()))
+
+    def _make_room(self, size: int) -> None:
+        """Remove the longest unused results until *size* bytes more fit."""
+        kept = sorted(
+            (place for place in self._folder.iterdir() if is_legal_uid(place.name)),
+            key=lambda place: place.stat().st_mtime_ns,
+        )
+        sizes = {place: _size_of(place) for place in kept}
+        over = sum(sizes.values()) + size - self._budget_bytes
+        for place in kept:
+            if over <= 0:
+                return
+            if not self._in_use[place.name]:
+                shutil.rmtree(place, ignore_errors=True)
+                over -= sizes[place]
+
+
+def _size_of(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder))

@@ -1,0 +1,117 @@
+"""From a report to objects in files: planned here, rendered in a child, kept for the next who asks.
+
+The second half of ``scp.pipeline``. ``plan_results`` is pure but for the digests of pixels: it says which
+objects there will be. ``produce`` makes them, or finds them made: their Series Instance UID is a digest of
+all that decides their bytes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from scp import __version__, rendering
+from scp.archive import ResultCache
+from scp.config import Config
+from scp.isolation import local
+from scp.isolation.ahead import Ahead
+from scp.isolation.budget import MemoryBudget
+from scp.model import FileRef, IsCancelled, MPRRequest, SelectionReport
+from scp.part10 import file_ref
+from scp.reconstruction.engine import ENGINE
+from scp.reconstruction.geometry import volume_geometry
+from scp.reconstruction.pixels import PixelFormat, pixel_format
+from scp.reconstruction.planes import PlanePlan, plan
+from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
+
+WORKING_MEMORY = 1.6  # volume and padding mask, as a multiple of the source's voxels
+WORKING_BYTES = 256 << 20  # buffers, decoders and the planes being encoded, whatever the volume
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What rendering may use: the memory that all children share, and the results that are kept."""
+
+    config: Config
+    budget: MemoryBudget
+    results: ResultCache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a request will yield: the planes, how they are stored, and the objects without their pixels."""
+
+    report: SelectionReport
+    plan: PlanePlan
+    pixel_format: PixelFormat
+    series: ResultSeries
+
+
+def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -> Prospect:
+    """Return what a report that is ``ok`` leads to. Raises ``BadRequest`` for planes that miss the volume."""
+    report = replace(report, stack=with_pixel_digests(report.stack))
+    stored = pixel_format(report.stack)
+    volume = volume_geometry(report.stack, report.missing)
+    wanted = plan(volume, request.planes, config.reconstruction.pixel_spacing)
+    options = ResultOptions(
+        sop_class=request.sop_class,
+        compression=config.results.compression,
+        uid_root=config.results.uid_root,
+        interpolation=config.reconstruction.interpolation,
+        engine=ENGINE,
+        software_version=__version__,
+    )
+    return Prospect(report, wanted, stored, describe(report, wanted, stored, options))
+
+
+def produce(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled) -> Iterator[FileRef]:
+    """Yield the objects in the order of their Instance Numbers, each a file of its own.
+
+    Those that are not kept already are made in the empty folder *spool*, which ceases to exist where they are
+    kept from now on. Planes are rendered while earlier ones are consumed. Raises ``Refused``
+    (``out-of-resources``, ``deadline``), ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``.
+    """
+    uid = prospect.series.series_instance_uid
+    results = workshop.results
+    with results.lease(uid) if results else nullcontext(()) as kept:
+        if kept:
+            yield from map(file_ref, kept)
+            return
+
+    def render(stopped: Callable[[], bool]) -> Iterator[Path]:
+        return _render(prospect, workshop, spool, lambda: stopped() or cancelled())
+
+    with Ahead(render) as paths:
+        yield from map(file_ref, paths)
+    if results:
+        results.keep(uid, spool)
+
+
+def _render(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled) -> Iterator[Path]:
+    """Yield the files of the objects as a child makes them."""
+    report, config = prospect.report, workshop.config.reconstruction
+    job = rendering.RenderJob(
+        stack=report.stack,
+        missing=report.missing,
+        policy=report.rules.policy,
+        interpolation=config.interpolation,
+        plan=prospect.plan,
+        pixel_format=prospect.pixel_format,
+        series=prospect.series,
+        threads=config.threads,
+    )
+    memory_bytes = _working_bytes(report)
+    with workshop.budget.reserve(memory_bytes, cancelled):
+        limits = local.Limits(memory_bytes, config.deadline)
+        for number, encoded in enumerate(local.run(rendering.render, job, limits, cancelled), 1):
+            path = spool / f"{number:05d}.dcm"
+            path.write_bytes(encoded)
+            yield path
+
+
+def _working_bytes(report: SelectionReport) -> int:
+    """Return the memory that a child needs for the volume of *report*."""
+    header = report.stack[0].header
+    samples = (header.integer("Rows") or 0) * (header.integer("Columns") or 0)
+    samples *= (header.integer("SamplesPerPixel") or 1) * (len(report.stack) + len(report.missing))
+    return int(WORKING_MEMORY * 2 * samples) + WORKING_BYTES
