@@ -16,7 +16,8 @@ from scp.model import Value
 
 WILD_CARD_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 RANGE_VRS: Final = frozenset({"DA", "TM", "DT"})
-NUMBER_VRS: Final = frozenset({"IS", "DS", "US", "SS", "UL", "SL", "FL", "FD", "UV", "SV"})
+BINARY_VRS: Final = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "UV", "SV"})
+NUMBER_VRS: Final = BINARY_VRS | {"IS", "DS"}
 
 Matches = Callable[[Value | None], bool]
 

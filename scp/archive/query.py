@@ -12,13 +12,25 @@ from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
-from pydicom.datadict import keyword_for_tag
+from pydicom import config as pydicom_config
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from sqlalchemy import Connection, Row, Select, distinct, func, select
 
 from scp.archive.index import file, instance, series
 from scp.archive.layout import folded_name, is_legal_uid
-from scp.archive.matching import Matches, has_wild_card, key_texts, matcher, range_of
+from scp.archive.matching import (
+    BINARY_VRS,
+    NUMBER_VRS,
+    RANGE_VRS,
+    WILD_CARD_VRS,
+    Matches,
+    has_wild_card,
+    key_texts,
+    matcher,
+    range_of,
+)
 from scp.archive.records import header_of
 from scp.errors import BadRequest, Code, Refused
 from scp.model import (
@@ -105,10 +117,10 @@ def asked(root_model: str, identifier: Dataset) -> Asked:
             f"the level is {level or 'missing'}, and must be one of {', '.join(LEVELS[root_model])}",
         )
     keys = {}
-    for element in identifier:
-        keyword = keyword_for_tag(element.tag)
+    for tag in identifier.keys():  # noqa: SIM118 - going over a Dataset itself would decode its values
+        keyword = keyword_for_tag(tag)
         if keyword and keyword not in NOT_KEYS:
-            keys[keyword] = (str(element.VR), key_texts(element))
+            keys[keyword] = _key(identifier, keyword)
     question = Asked(root_model, level, keys)
     levels = LEVELS[root_model]
     for above in levels[: levels.index(level)]:
@@ -118,6 +130,14 @@ def asked(root_model: str, identifier: Dataset) -> Asked:
                 UNIQUE_KEYS[above], f"at {level} level {UNIQUE_KEYS[above]} must say which {above.lower()}"
             )
     return question
+
+
+def _key(identifier: Dataset, keyword: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        element = identifier[keyword]
+        return str(element.VR), key_texts(element)
+    except Exception as error:  # pydicom decodes now, and raises whatever it likes for a hostile value
+        raise BadRequest(keyword, f"the value of {keyword} does not decode") from error
 
 
 def unsupported_keys(root_model: str, identifier: Dataset) -> tuple[str, ...]:
@@ -224,7 +244,7 @@ class _Counts:
         if any(key.endswith("Instances") for key in wanted):
             statement = select(instance.c.series_id, func.count(distinct(instance.c.sop_instance_uid)))
             joined = _narrowed(statement.join(series), question).group_by(instance.c.series_id)
-            self._instances = dict(connection.execute(joined).tuples().all())
+            self._instances = {row[0]: row[1] for row in connection.execute(joined)}
         if "SOPClassesInStudy" in wanted:
             statement = select(instance.c.series_id, instance.c.sop_class_uid).distinct()
             for key, sop_class_uid in connection.execute(_narrowed(statement.join(series), question)):
@@ -296,20 +316,35 @@ def _answer(question: Asked, header: Header, computed: Callable[[str], Value]) -
             value = computed(keyword) if COUNTS[keyword] == question.level else None
         elif known is None or keyword in known:
             value = header.get(keyword)
-        written = None if vr == "SQ" else _written(vr, value)
-        needs_utf8 = needs_utf8 or (written is not None and not str(written).isascii())
-        setattr(answer, keyword, [] if vr == "SQ" else written)
+        element = _element(keyword, vr, value)
+        needs_utf8 = needs_utf8 or not str(element.value).isascii()
+        answer.add(element)
     answer.QueryRetrieveLevel = question.level
     if needs_utf8:
         answer.SpecificCharacterSet = "ISO_IR 192"
     return answer
 
 
+def _element(keyword: str, vr: str, value: Value | None) -> DataElement:
+    """Return a key's answer; what an archive holds need not be legal for its VR, and is told as it is."""
+    tag = tag_for_keyword(keyword) or 0
+    if vr == "SQ":
+        return DataElement(tag, vr, [])
+    written = _written(vr, value)
+    try:
+        return DataElement(tag, vr, written, validation_mode=pydicom_config.IGNORE)
+    except (ValueError, TypeError, OverflowError):
+        return DataElement(tag, vr, written, already_converted=True)
+
+
 def _written(vr: str, value: Value | None) -> Any:
     """Return a value as pydicom takes it; bytes of no known text show as question marks."""
-    if value is None:
-        return "" if vr not in ("US", "SS", "UL", "SL", "FL", "FD") else None
+    if value is None or vr not in WILD_CARD_VRS | RANGE_VRS | NUMBER_VRS | {"UI", "AS"}:
+        return "" if vr in WILD_CARD_VRS | RANGE_VRS | {"UI", "AS", "IS", "DS"} else None
     values = value if isinstance(value, tuple) else (value,)
+    if vr in BINARY_VRS:
+        numbers = [each for each in values if not isinstance(each, str)]
+        return numbers if len(numbers) > 1 else next(iter(numbers), None)
     written = [_number_text(each) if vr in ("IS", "DS") else _shown(each) for each in values]
     return written if len(written) > 1 else (written[0] if written else "")
 
@@ -318,7 +353,7 @@ def _number_text(value: str | int | float) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _shown(value: str | int | float) -> str | int | float:
+def _shown(value: str | int | float) -> str:
     if isinstance(value, str) and value.startswith(UNDECODABLE):
         return "".join(chr(b) if 32 <= b < 127 else "?" for b in bytes.fromhex(value[1:]))
-    return value
+    return str(value)

@@ -154,9 +154,11 @@ class Scan:
                 continue
             read = read_file(path / entry.name, extra=self._extra, within=self._root)
             found.facts[name] = read.facts
-            if status.st_mtime_ns > young_from_ns:
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            if status.st_mtime_ns > young_from_ns or read.facts[0].stamp is None:
                 found.unsettled = True
-            elif read.facts[0].stamp is not None:
+            else:
                 found.fresh[name] = read
         return found
 

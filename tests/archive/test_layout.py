@@ -22,8 +22,9 @@ HOSTILE = st.one_of(
     st.text(max_size=60),
     st.sampled_from(
         (
-            "..", "../../etc/passwd", "a/b", "a\\b", "\0", "a\nb", "CON", "nul.txt", "COM1", ".scp", ".", "-rf",
-            "~", "x" * 1000, "'; DROP TABLE file; --", "<script>", "%2e%2e%2f", "*", "\u202eabc", "\ud800", " ",
+            "..", "../../etc/passwd", "a/b", "a\\b", "\0", "a\nb", "CON", "nul.txt", "COM1", ".scp", ".",
+            "-rf", "~", "x" * 1000, "'; DROP TABLE file; --", "<script>", "%2e%2e%2f", "*", "\u202eabc",
+            "\ud800", " ",
         )
     ),
 )  # fmt: skip
