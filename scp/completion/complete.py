@@ -44,7 +44,7 @@ def complete(
     stands as it is then. A report whose verdict more images cannot change comes back as it is.
     Raises ``Cancelled``. A search that fails is a line in the ledger.
     """
-    proof = _Proof(report, select_again)
+    proof = _Proof(report, select_again, surroundings.rejected)
     pursuit = Pursuit(surroundings, proof.lacking, deadline, cancelled, report.rules)
     for name in surroundings.searches:
         for finding in _guarded(SEARCHES[name], pursuit):
@@ -68,7 +68,8 @@ def _guarded(search: Callable[[Pursuit], Iterator[Finding]], pursuit: Pursuit) -
 class _Proof:
     """The report as it grows: everything found so far passes the selection together."""
 
-    def __init__(self, report: SelectionReport, select_again: SelectAgain) -> None:
+    def __init__(self, report: SelectionReport, select_again: SelectAgain, rejected: frozenset[str]) -> None:
+        self._rejected = rejected
         self._select_again = select_again
         self._selected = report
         self._found: dict[tuple[str, int], FileFacts] = {}
@@ -82,7 +83,7 @@ class _Proof:
 
     @property
     def lacking(self) -> Lacking:
-        return lacking(self._selected, self._known.values())
+        return lacking(self._selected, self._known.values(), self._rejected)
 
     def take(self, search: str, finding: Finding) -> None:
         """Prove the candidates of *finding*, and write down how many the volume uses."""

@@ -26,7 +26,8 @@ BROKEN = frozenset(
 class Lacking:
     """What is missing now; false when nothing is.
 
-    *here*: Instance Number by SOP Instance UID of every whole image that was looked at. *used*: the SOP
+    *here*: Instance Number by SOP Instance UID of every whole image that was looked at, and of those that a
+    rejection note has taken out of the series. *used*: the SOP
     Instance UIDs in the volume. *short_by*: how
     many images the stack is below the minimum. *skipped*: how many Instance Numbers the stack leaves out.
     *elsewhere*: how many more instances of the series an index or a peer says it holds. *ends*: attributes
@@ -79,15 +80,21 @@ class Lacking:
 
     def _numbers_agree(self, held: tuple[KnownInstance, ...]) -> bool:
         return all(
-            self.here[instance.sop_instance_uid] == instance.instance_number
+            self.here.get(instance.sop_instance_uid) in (None, instance.instance_number)
             for instance in held
-            if instance.instance_number is not None and instance.sop_instance_uid in self.here
+            if instance.instance_number is not None
         )
 
 
-def lacking(report: SelectionReport, known: Iterable[KnownInstance] = ()) -> Lacking:
-    """Return what *report* lacks; *known* are the instances that index and peers say they hold."""
-    here = {
+def lacking(
+    report: SelectionReport, known: Iterable[KnownInstance] = (), rejected: Iterable[str] = ()
+) -> Lacking:
+    """Return what *report* lacks; *known* are the instances that index and peers say they hold.
+
+    *rejected* are the SOP Instance UIDs that rejection notes name: nobody looks for those.
+    """
+    here: dict[str, int | None] = dict.fromkeys(rejected)
+    here |= {
         row.sop_instance_uid: row.instance_number
         for row in report.rows
         if row.sop_instance_uid and row.reason not in BROKEN

@@ -365,15 +365,23 @@ class _Consultation:
     def _fetch(self, talk: _Talk, batch: tuple[str, ...]) -> tuple[HeldInstance, ...]:
         """Retrieve *batch* (in the talk's thread)."""
         lacking = self._pursuit.lacking
-        self._peer_archives.fetch(
-            talk.peer,
-            lacking.study_instance_uid,
-            lacking.series_instance_uid,
-            batch,
-            within_s=self._left_s(talk),
-            cancelled=lambda: self._over.is_set() or self._pursuit.cancelled(),
-        )
+        try:
+            self._peer_archives.fetch(
+                talk.peer,
+                lacking.study_instance_uid,
+                lacking.series_instance_uid,
+                batch,
+                within_s=self._left_s(talk),
+                cancelled=self._is_over,
+            )
+        except PeerFailed as error:
+            if self._is_over():
+                raise Cancelled("the retrieval was given up") from error
+            raise
         return ()
+
+    def _is_over(self) -> bool:
+        return self._over.is_set() or self._pursuit.cancelled()
 
     def _whole_files(self, sop_instance_uids: tuple[str, ...]) -> tuple[FileFacts, ...]:
         return tuple(

@@ -60,7 +60,8 @@ class Surroundings:
     *top* is the batch folder (for the command line, the folder of ``--within``): the search ``ancestors``
     never leaves it. *searches* run in their order. Without an *archive* only folders are searched; without
     *arrivals*, what a peer sends is seen when its retrieval ends. *retrieve* is false for a dry run: peers
-    are asked, nothing is fetched. *peer_states* lives as long as the node. *clock* gives seconds that never
+    are asked, nothing is fetched. *rejected* are the SOP Instance UIDs that rejection notes name: nobody
+    looks for those. *peer_states* lives as long as the node. *clock* gives seconds that never
     go back.
     """
 
@@ -74,4 +75,5 @@ class Surroundings:
     peer_archives: PeerArchives | None = None
     peer_states: PeerStates = field(default_factory=PeerStates)
     retrieve: bool = True
+    rejected: frozenset[str] = frozenset()
     clock: Callable[[], float] = time.monotonic

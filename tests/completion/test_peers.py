@@ -140,6 +140,17 @@ def test_a_peer_is_never_asked_to_replace_what_is_known_under_a_uid(archive: Arc
     assert report.verdict == Code.MISSING_INSTANCES
 
 
+def test_an_instance_that_a_rejection_note_names_is_not_retrieved(tmp_path: Path) -> None:
+    write_series(series(12), tmp_path / "s")
+    archive = ArchiveTwin(tmp_path)
+    pacs = PeerTwin(archive, series(14))
+
+    report = run(archive, {"PACS": pacs}, rejected=frozenset({uid("instance", 13)}))
+
+    assert pacs.fetched == [(uid("instance", 12),)]
+    assert numbers(report) == list(range(1, 14))
+
+
 def test_a_truncated_image_is_retrieved_whole(archive: ArchiveTwin, truthful: PeerTwin) -> None:
     damaged = write(series(12)[6], archive.root / "s/damaged.dcm")
     damaged.write_bytes(damaged.read_bytes()[:-20])
