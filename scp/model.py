@@ -135,6 +135,7 @@ COPIED_KEYWORDS = (
     "ResponsiblePerson",
     "ResponsiblePersonRole",
     "ResponsibleOrganization",
+    "PatientSexNeutered",
     "PatientAge",
     "PatientSize",
     "PatientWeight",

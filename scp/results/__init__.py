@@ -10,7 +10,7 @@
 * ``secondary_capture``, ``source_class``, ``multiframe``, ``storage``  the forms a result can take
 * ``identity``, ``pixel_digests``  UIDs that depend on nothing but what decides the bytes
 * ``values``            how values are written
-* ``elements``, ``references``  what varies from plane to plane, as bytes
+* ``elements``, ``references``, ``compression``  what varies from plane to plane, as bytes
 * ``series``, ``describe``, ``encode``  the record, how it is made, how it becomes files
 """
 

@@ -38,6 +38,7 @@ class Presence(Enum):
 
     IF_KNOWN = "left out"
     ALWAYS = "written empty"
+    FOR_ANIMALS = "written empty for a patient that is no human being"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def _window(keyword: str) -> Callable[[Basis], Any]:
 
 
 TYPE_2 = Presence.ALWAYS
+TYPE_2_OF_ANIMALS = Presence.FOR_ANIMALS
 
 TAKEN_FROM_THE_SOURCE = (
     copied("PatientName", "C.7.1.1", TYPE_2),
@@ -120,12 +122,12 @@ TAKEN_FROM_THE_SOURCE = (
     copied("OtherPatientIDsSequence", "C.7.1.1"),
     copied("PatientSpeciesDescription", "C.7.1.1"),
     copied("PatientSpeciesCodeSequence", "C.7.1.1"),
-    copied("PatientBreedDescription", "C.7.1.1"),
-    copied("PatientBreedCodeSequence", "C.7.1.1"),
-    copied("BreedRegistrationSequence", "C.7.1.1"),
-    copied("ResponsiblePerson", "C.7.1.1"),
+    copied("PatientBreedDescription", "C.7.1.1", TYPE_2_OF_ANIMALS),
+    copied("PatientBreedCodeSequence", "C.7.1.1", TYPE_2_OF_ANIMALS),
+    copied("BreedRegistrationSequence", "C.7.1.1", TYPE_2_OF_ANIMALS),
+    copied("ResponsiblePerson", "C.7.1.1", TYPE_2_OF_ANIMALS),
     copied("ResponsiblePersonRole", "C.7.1.1"),
-    copied("ResponsibleOrganization", "C.7.1.1"),
+    copied("ResponsibleOrganization", "C.7.1.1", TYPE_2_OF_ANIMALS),
     copied("PatientIdentityRemoved", "C.7.1.1"),
     copied("DeidentificationMethod", "C.7.1.1"),
     copied("DeidentificationMethodCodeSequence", "C.7.1.1"),
@@ -140,6 +142,7 @@ TAKEN_FROM_THE_SOURCE = (
     copied("PatientAge", "C.7.2.2"),
     copied("PatientSize", "C.7.2.2"),
     copied("PatientWeight", "C.7.2.2"),
+    copied("PatientSexNeutered", "C.7.2.2", TYPE_2_OF_ANIMALS),
     copied("AnatomicalOrientationType", "C.7.3.1"),
     copied("BodyPartExamined", "C.7.3.1"),
     copied("PatientPosition", "C.7.3.1"),
@@ -233,10 +236,11 @@ def amended(rows: Iterable[Row], *, by: Iterable[Row] = (), without: Iterable[st
 def data_set(rows: Iterable[Row], basis: Basis, *, signed: bool) -> Dataset:
     """Return the data set that *rows* make of *basis*; stored values are *signed* or not."""
     ds = Dataset()
+    written_empty = {Presence.ALWAYS, Presence.FOR_ANIMALS} if basis.animal else {Presence.ALWAYS}
     for row in rows:
         value = row.value(basis)
         if value is None or value == "":
-            if row.presence is Presence.IF_KNOWN:
+            if row.presence not in written_empty:
                 continue
             value = [] if is_sequence(row.keyword) else ""
         put(ds, row.keyword, value, signed=signed)

@@ -65,6 +65,12 @@ class Basis:
     def modality(self) -> str:
         return str(self.first("Modality") or "OT")
 
+    @property
+    def animal(self) -> bool:
+        """Tell whether the sources describe the patient as no human being (PS3.3 C.7.1.1)."""
+        species = self.first("PatientSpeciesDescription") or self.first("PatientSpeciesCodeSequence")
+        return bool(species) or self.first("AnatomicalOrientationType") == "QUADRUPED"
+
     def first(self, keyword: str) -> Value | None:
         """Return what the middle source states, else what the first source states that states anything."""
         return next((h.attributes[keyword] for h in self.headers if keyword in h), None)

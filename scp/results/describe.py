@@ -29,14 +29,17 @@ from scp.results.series import ResultObject, ResultSeries
 from scp.results.storage import StorageClass, storage_class
 from scp.results.values import character_set, geometry_string, put
 
+SMALLEST_JPEG_2000 = 32
+"""Rows and columns that the encoder's six resolutions need; a smaller plane is not compressed."""
+
 LARGEST_PIXEL_DATA = 0xFFFFFFFE
 """An explicit length has 32 bits and is even (PS3.5 7.1.1)."""
 
 TRANSFER_SYNTAXES: Mapping[str, str] = {
-    "none": ExplicitVRLittleEndian,
-    "rle": RLELossless,
-    "jpeg_ls": JPEGLSLossless,
-    "jpeg_2000": JPEG2000Lossless,
+    "none": str(ExplicitVRLittleEndian),
+    "rle": str(RLELossless),
+    "jpeg_ls": str(JPEGLSLossless),
+    "jpeg_2000": str(JPEG2000Lossless),
 }
 """``results.compression``: lossless, all of them."""
 
@@ -60,7 +63,7 @@ def describe(
     common = _common(basis, storage, identity)
     return ResultSeries(
         sop_class_uid=storage.sop_class_uid,
-        transfer_syntax_uid=str(TRANSFER_SYNTAXES[options.compression]),
+        transfer_syntax_uid=_transfer_syntax(options, plan),
         study_instance_uid=str(common["StudyInstanceUID"].value),
         series_instance_uid=str(common["SeriesInstanceUID"].value),
         series_number=series_number(basis),
@@ -78,6 +81,11 @@ def describe(
         frames_per_object=len(plan.positions) if storage.multiframe else 1,
         runs=cut(common),
     )
+
+
+def _transfer_syntax(options: ResultOptions, plan: PlanePlan) -> str:
+    too_small = options.compression == "jpeg_2000" and min(plan.rows, plan.columns) < SMALLEST_JPEG_2000
+    return TRANSFER_SYNTAXES["none" if too_small else options.compression]
 
 
 def _refuse_too_large(basis: Basis) -> None:

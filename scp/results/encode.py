@@ -5,18 +5,17 @@ they are cut where varying elements stand, and bytes are joined plane by plane. 
 what pydicom would save. Values are 16-bit little endian, or 8-bit colour by pixel; compression is lossless.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels.encoders.base import get_encoder
-from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from scp.part10 import file_head
 from scp.results import elements
+from scp.results.compression import COMPRESS
 from scp.results.references import REFERENCED_SERIES_SEQUENCE, SOURCE_IMAGE_SEQUENCE, References
 from scp.results.series import ResultObject, ResultSeries
 
@@ -37,13 +36,6 @@ VARYING = (
     IMAGE_INDEX,
 )
 """What differs from plane to plane, in the order of tags; Pixel Data follows as the last."""
-
-PLUGINS: Mapping[str, str] = {
-    str(RLELossless): "pylibjpeg",
-    str(JPEGLSLossless): "pyjpegls",
-    str(JPEG2000Lossless): "pylibjpeg",
-}
-"""The plugin of pydicom that encodes: bytes shall not depend on what else is installed."""
 
 
 def cut(common: Dataset) -> tuple[bytes, ...]:
@@ -130,7 +122,7 @@ class Encoder:
 
     @property
     def _compresses(self) -> bool:
-        return self.series.transfer_syntax_uid in PLUGINS
+        return self.series.transfer_syntax_uid in COMPRESS
 
     @property
     def _native_bytes(self) -> int:
@@ -150,7 +142,7 @@ class Encoder:
     def _frame(self, values: NDArray[np.generic]) -> bytes:
         if not self._compresses:
             return values.tobytes()
-        frame = self._compressed(values)
+        frame = COMPRESS[self.series.transfer_syntax_uid](values)
         return elements.item(frame + b"\0" * (len(frame) % 2))
 
     def _after_frames(self) -> bytes:
@@ -158,20 +150,3 @@ class Encoder:
         if self._compresses:
             return elements.SEQUENCE_DELIMITATION
         return b"\0" * (self._native_bytes % 2)
-
-    def _compressed(self, values: NDArray[np.generic]) -> bytes:
-        series = self.series
-        bits = 8 * values.dtype.itemsize
-        return get_encoder(series.transfer_syntax_uid).encode(
-            values,
-            encoding_plugin=PLUGINS[series.transfer_syntax_uid],
-            rows=series.rows,
-            columns=series.columns,
-            samples_per_pixel=series.pixel_format.samples_per_pixel,
-            photometric_interpretation=series.pixel_format.photometric_interpretation,
-            pixel_representation=int(values.dtype.kind == "i"),
-            bits_allocated=bits,
-            bits_stored=bits,
-            number_of_frames=1,
-            planar_configuration=0,
-        )

@@ -8,7 +8,7 @@ with an offset that Rescale Intercept takes back, and Hounsfield units are not n
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from scp.results.acquisition import series_date, series_time
 from scp.results.attributes import COMMON, Row, amended
@@ -57,6 +57,11 @@ def _per_frame_groups(basis: Basis) -> list[Dataset]:
     ]
 
 
+def _frame_increment_pointer(basis: Basis) -> BaseTag | None:
+    """Of type 1C: it must not be there for a single frame."""
+    return PER_FRAME_FUNCTIONAL_GROUPS if len(basis.plan.positions) > 1 else None
+
+
 def add_dimensions(ds: Dataset, organization_uid: str) -> None:
     """Say that frames are ordered by their position (C.7.6.17)."""
     index: dict[str, Any] = {
@@ -72,7 +77,7 @@ FRAMES = (
     Row("ContentDate", "C.7.6.16", lambda b: series_date(b) or DUMMY_DATE),
     Row("ContentTime", "C.7.6.16", lambda b: series_time(b) or DUMMY_TIME),
     Row("NumberOfFrames", "C.7.6.6", lambda b: len(b.plan.positions)),
-    Row("FrameIncrementPointer", "C.7.6.6", lambda _: PER_FRAME_FUNCTIONAL_GROUPS),
+    Row("FrameIncrementPointer", "C.7.6.6", _frame_increment_pointer),
     Row("SharedFunctionalGroupsSequence", "C.7.6.16", _shared_groups),
     Row("PerFrameFunctionalGroupsSequence", "C.7.6.16", _per_frame_groups),
 )

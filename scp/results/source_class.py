@@ -127,7 +127,7 @@ MR_ROWS = amended(
 PT_ROWS = amended(
     COMMON,
     by=(
-        Row("ImageType", "C.8.9.4.1.1", lambda _: ["DERIVED", "SECONDARY"]),
+        Row("ImageType", "C.8.9.4.1.1", lambda _: ["DERIVED", "PRIMARY"]),
         # the reference of Frame Reference Time and of decay correction, not when the series was made
         copied_from_middle("SeriesDate", "C.8.9.1"),
         copied_from_middle("SeriesTime", "C.8.9.1"),
@@ -153,7 +153,8 @@ PT_ROWS = amended(
         Row("RescaleIntercept", "C.8.9.4", lambda b: b.pixel_format.rescale_intercept or 0),
         Row("RescaleSlope", "C.8.9.4", lambda b: b.pixel_format.rescale_slope or 1),
     ),
-    without=("RescaleType",),  # Units says it
+    # Units says what values are; orientation codes say how the patient lay, and exclude Patient Position
+    without=("RescaleType", "PatientPosition"),
 )
 
 SOURCE_CLASS_ROWS: Mapping[str, tuple[Row, ...]] = {
