@@ -24,15 +24,16 @@ LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 INK, PAPER, DIM = (235, 235, 235), (16, 16, 18), (150, 150, 155)
 
 
-def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 20) -> None:
-    """Write *sheet* with at most *most* of *planes*, evenly chosen, in their order.
+def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 18) -> None:
+    """Write *sheet* with at most *most* of *planes*: the middle one of each of as many even parts.
 
     Raises ``ValueError`` where there is no plane to show.
     """
     if not planes:
         raise ValueError("no plane to show")
-    chosen = np.unique(np.linspace(0, len(planes) - 1, min(most, len(planes))).round().astype(int))
-    tiles = [_tile(pydicom.dcmread(planes[index])) for index in chosen]
+    count = min(most, len(planes))
+    chosen = [planes[int((part + 0.5) * len(planes) / count)] for part in range(count)]
+    tiles = [_tile(pydicom.dcmread(plane)) for plane in chosen]
     grid = _grid(tiles)
     _with_title(grid, title or _title(pydicom.dcmread(planes[0], stop_before_pixels=True), len(planes))).save(
         sheet

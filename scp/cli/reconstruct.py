@@ -14,7 +14,6 @@ from scp.errors import Refused
 from scp.model import Direction, Method, MPRRequest, Operation, Orientation, PlaneRequest, Policy, Vector
 
 if TYPE_CHECKING:
-    from scp.config import Config
     from scp.model import SelectionReport
     from scp.pipeline import Means
     from scp.production import Prospect
@@ -82,8 +81,8 @@ def mpr(
       mpr-scp mpr series/ --out obl --orientation=1,0,0,0,0.7071068,-0.7071068 --interval 2
     """
     from scp.cli import contact_sheet
+    from scp.cli.means import means
     from scp.cli.report import report_text
-    from scp.config import load
 
     planes = PlaneRequest(
         direction=direction or (Direction.OBLIQUE if orientation else Direction.CORONAL),
@@ -96,18 +95,17 @@ def mpr(
     )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
-    settings = load(config)
-    request = MPRRequest(
-        planes, path=path, policy=policy, minimum_images=minimum, sop_class=settings.results.sop_class
-    )
-    means = _means(settings, path, within)
-    prospect = _prospect(request, means)
-    _render(prospect, means, out)
+    with means(config, _within(path, within)) as allowed:
+        sop_class = allowed.config.results.sop_class
+        request = MPRRequest(planes, path=path, policy=policy, minimum_images=minimum, sop_class=sop_class)
+        prospect = _prospect(request, allowed)
+        _render(prospect, allowed, out)
     sheet = out / "contact_sheet.png"
     objects = sorted(out.glob("*.dcm"))
     contact_sheet.write(objects, sheet)
     if as_json:
-        print_json(_as_json(prospect.report, path) | {"planes": list(map(str, objects)), "sheet": str(sheet)})
+        made = {"planes": list(map(str, objects)), "sheet": str(sheet)}
+        print_json(_as_json(prospect.report, path) | made)
     else:
         print(report_text(prospect.report, _folder(path)))
         print(f"{len(objects)} planes and {sheet.name} in {out}")
@@ -129,14 +127,14 @@ def explain(
       mpr-scp explain series/ --json
     """
     from scp import pipeline
+    from scp.cli.means import means
     from scp.cli.report import report_text
-    from scp.config import load
     from scp.selection import refusal
 
-    settings = load(config)
     request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
     try:
-        report = pipeline.explain(request, _means(settings, path, within), _never)
+        with means(config, _within(path, within)) as allowed, progress("selecting"):
+            report = pipeline.explain(request, allowed, _never)
     except Refused as error:
         if as_json:
             print_json(_without_report(error))
@@ -179,26 +177,23 @@ def _folder(path: Path) -> Path:
     return path.absolute() if path.is_dir() else path.absolute().parent
 
 
-def _means(settings: "Config", path: Path, within: Path | None) -> "Means":
-    """Return what a request may use where there is no node: the folders up to *within*."""
-    from scp.cli.folders import folder_means
-
-    return folder_means(settings, within.absolute() if within else _folder(path).parent)
+def _within(path: Path, within: Path | None) -> Path:
+    return within.absolute() if within else _folder(path).parent
 
 
-def _prospect(request: MPRRequest, means: "Means") -> "Prospect":
+def _prospect(request: MPRRequest, allowed: "Means") -> "Prospect":
     from scp import pipeline
     from scp.production import plan_results
     from scp.selection import refusal
 
     with progress("selecting"):
-        report = pipeline.explain(request, means, _never)
+        report = pipeline.explain(request, allowed, _never)
         if not report.ok:
             raise refusal(report)
-        return plan_results(request, report, means.config)
+        return plan_results(request, report, allowed.config)
 
 
-def _render(prospect: "Prospect", means: "Means", out: Path) -> None:
+def _render(prospect: "Prospect", allowed: "Means", out: Path) -> None:
     """Write the planes into *out*; where one fails, *out* is as it was."""
     from scp.production import produce
 
@@ -208,7 +203,7 @@ def _render(prospect: "Prospect", means: "Means", out: Path) -> None:
         planes.mkdir()
         count = len(prospect.series.sop_instance_uids)
         with progress("rendering") as advance:
-            for done, _ in enumerate(produce(prospect, means.workshop, planes, _never), 1):
+            for done, _ in enumerate(produce(prospect, allowed.workshop, planes, _never), 1):
                 advance(done, count)
         planes.rename(out)
 

@@ -38,7 +38,8 @@ def test_mpr_writes_planes_and_a_contact_sheet(run, folder, tmp_path):
     planes = [pydicom.dcmread(path) for path in sorted((tmp_path / "cor").glob("*.dcm"))]
     assert len(planes) == 8
     assert {tuple(ds.ImageOrientationPatient) for ds in planes} == {(1, 0, 0, 0, 0, -1)}
-    assert Image.open(tmp_path / "cor" / "contact_sheet.png").format == "PNG"
+    with Image.open(tmp_path / "cor" / "contact_sheet.png") as sheet:
+        assert sheet.format == "PNG"
     assert "8 planes and contact_sheet.png" in out
 
 

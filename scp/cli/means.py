@@ -1,0 +1,65 @@
+"""What a reconstruction may use where no node runs it: folders, and by a configuration archive and peers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+
+from scp.archive import Archive
+from scp.completion import PeerTransport, Surroundings
+from scp.config import Config, load
+from scp.isolation.budget import MemoryBudget
+from scp.model import FileFacts
+from scp.net.requestor import Requestor
+from scp.part10 import read_facts
+from scp.pipeline import Means, NoHoldings
+from scp.production import Workshop
+
+
+@contextmanager
+def means(config_file: Path | None, within: Path) -> Iterator[Means]:
+    """Yield the means of one request; without a configuration it looks into *within* and below only."""
+    config = load(config_file)
+    if config_file is None:
+        yield _of_folders(config, within)
+        return
+    with Archive.open(config.archive, config.selection.auxiliary) as archive:
+        yield Means(
+            config=config,
+            read_folder=archive.read_folder,
+            holdings=archive,
+            surroundings=partial(_around, config, archive, within),
+            workshop=Workshop(config, MemoryBudget(config.limits.memory)),
+        )
+
+
+def _of_folders(config: Config, within: Path) -> Means:
+    @cache
+    def read_folder(folder: Path) -> tuple[FileFacts, ...]:
+        entries = sorted(path for path in folder.iterdir() if path.is_symlink() or not path.is_dir())
+        extra = config.selection.auxiliary
+        return tuple(facts for path in entries for facts in read_facts(path, extra=extra, within=within))
+
+    surroundings = Surroundings(read_folder, top=within, searches=config.completion.searches)
+    return Means(
+        config=config,
+        read_folder=read_folder,
+        holdings=NoHoldings(),
+        surroundings=lambda _current: surroundings,
+        workshop=Workshop(config, MemoryBudget(config.limits.memory)),
+    )
+
+
+def _around(config: Config, archive: Archive, within: Path, current: FileFacts) -> Surroundings:
+    """Return what the searches may use; in the archive they go up to the batch, elsewhere to *within*."""
+    inside = current.path.is_relative_to(archive.root)
+    return Surroundings(
+        read_folder=archive.read_folder,
+        top=archive.batch_folder(current.path) if inside else within,
+        searches=config.completion.searches,
+        time_radii_s=config.completion.time_radius,
+        archive=archive,
+        arrivals=archive.arrivals,
+        peers=tuple(peer for peer in config.peers.values() if peer.complete_from),
+        peer_archives=PeerTransport(Requestor(config), archive),
+    )
