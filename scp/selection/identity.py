@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import zip_longest
 
 from scp.errors import Code, Refused, differs_code
-from scp.model import UNDECODABLE, Header, SelectionRules, Value
+from scp.model import Header, SelectionRules, Value
 from scp.selection.sorting import FITS, Finding
 from scp.selection.thresholds import ORTHONORMAL, SAME_POSITION_MM
 
@@ -54,11 +54,12 @@ def _groups(name: str) -> tuple[tuple[str, ...], ...]:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Tell whether two values of Patient's Name name the same person."""
+    """Tell whether two values of Patient's Name name the same person.
+
+    One that does not decode is its bytes in hex digits (``scp.model.UNDECODABLE``) and equals only itself.
+    """
     if one == other:
         return True
-    if one.startswith(UNDECODABLE) or other.startswith(UNDECODABLE):
-        return False
     (alphabetic, *further), (other_alphabetic, *other_further) = _groups(one), _groups(other)
     if bool(alphabetic or any(further)) != bool(other_alphabetic or any(other_further)):
         return False

@@ -113,3 +113,11 @@ def test_three_copies_leave_one():
     assert report.ok and len(report.stack) == 12
     assert sum(row.reason == Code.DUPLICATE for row in report.rows) == 3
     assert all(isinstance(row.path, Path) for row in report.rows)
+
+
+def test_b14_two_lossy_copies_are_compared_by_their_pixels():
+    slices = [changed(image, LossyImageCompression="01") for image in series(12)]
+    rival = copy_of(slices[5], "rival.dcm")
+    assert select(slices[0], [*slices, rival], RULES, pixels_agree=agree).ok
+    report = select(slices[0], [*slices, rival], RULES, pixels_agree=differ)
+    assert report.verdict == Code.DUPLICATE_CONFLICT

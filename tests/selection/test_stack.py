@@ -91,8 +91,11 @@ def test_s2_acquisitions_that_overlap_between_each_other_are_two_stacks():
     assert report.ok and len(report.stack) == 20 and reason_of(report, other[3]) == Code.OTHER_STACK
 
 
-def test_a_lost_slice_between_rotations_of_their_own_number_is_a_hole_and_no_second_acquisition():
-    slices = [slice_at(k, AcquisitionNumber=k, InstanceNumber=k - (k > 6)) for k in range(14) if k != 6]
+@pytest.mark.parametrize("acquisition", [range(14), [*range(6), *[99] * 8], [*[99] * 6, *range(8)]])
+def test_a_lost_slice_beside_a_rotation_of_its_own_number_is_a_hole_and_no_second_volume(acquisition):
+    slices = [
+        slice_at(k, AcquisitionNumber=acquisition[k], InstanceNumber=k - (k > 6)) for k in range(14) if k != 6
+    ]
     report = select(slices[0], slices, RULES)
     assert report.verdict == Code.MISSING_INSTANCES and len(report.stack) == 13
 
