@@ -56,6 +56,7 @@ class Acceptor:
         self._draining = False
         self._resolve = HostAddresses()
         self._listeners: list[socket.socket] = []
+        self._addresses: list[tuple[str, int]] = []
         self._associations: set[NodeAssociation] = set()
         self._at_gate = 0
         self._lock = threading.Lock()
@@ -64,14 +65,12 @@ class Acceptor:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens first, host and port; the port that was taken where 0 was configured."""
-        host, port = self._listeners[0].getsockname()[:2]
-        return str(host), int(port)
+        return self._addresses[0]
 
     @property
     def tls_address(self) -> tuple[str, int]:
         """Where it listens for TLS."""
-        host, port = self._listeners[-1].getsockname()[:2]
-        return str(host), int(port)
+        return self._addresses[-1]
 
     @property
     def associations(self) -> tuple[NodeAssociation, ...]:
@@ -113,6 +112,7 @@ class Acceptor:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
         self._listeners.append(listener)
+        self._addresses.append(listener.getsockname()[:2])
         threading.Thread(target=self._accept, args=(listener, tls), name="acceptor", daemon=True).start()
 
     def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:

@@ -7,6 +7,7 @@ waits for news instead of looking every millisecond, and counts idle time from t
 The state machine, ACSE and DIMSE messages (PS3.7, PS3.8) stay pynetdicom's.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -181,19 +182,19 @@ class NodeAssociation(Association):  # type: ignore[misc]
                 return True
 
     def next_message(self, timeout_s: float) -> tuple[int, Any]:
-        """Return the next message with its context id. Raises ``PeerFailed`` when none comes."""
+        """Return the next message with its context id.
+
+        Raises ``TimeoutError`` when none comes, ``PeerFailed`` when the association has ended.
+        """
         ends = time.monotonic() + timeout_s
         while not self.gone:
-            try:
-                context_id, message = self.dimse.msg_queue.get(
-                    timeout=max(0.0, min(1.0, ends - time.monotonic()))
-                )
-            except queue.Empty:
-                if time.monotonic() >= ends:
-                    raise PeerFailed(f"no answer within {timeout_s:.3g} s") from None
-                continue
-            if message is not None:
-                return context_id, message
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            with contextlib.suppress(queue.Empty):
+                context_id, message = self.dimse.msg_queue.get(timeout=min(1.0, left))
+                if message is not None:
+                    return context_id, message
         raise PeerFailed("the association was aborted, or the connection lost")
 
     def receive(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Reception:

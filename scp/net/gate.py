@@ -30,7 +30,7 @@ class TurnedAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A stream whose next bytes are a whole A-ASSOCIATE-RQ; *certificate_sha256* is hex, empty without TLS."""
+    """A stream whose next bytes are a whole A-ASSOCIATE-RQ; *certificate_sha256*: hex, empty without TLS."""
 
     stream: Stream
     certificate_sha256: str = ""

@@ -114,6 +114,13 @@ class Deadline:
             raise PeerFailed(f"not done within {self.seconds:g} s")
         return left
 
+    def next_message(self, association: NodeAssociation) -> tuple[int, Any]:
+        """Return the next message of *association*. Raises ``PeerFailed``, also when time is over."""
+        try:
+            return association.next_message(self.left_s)
+        except TimeoutError:
+            raise PeerFailed(f"not done within {self.seconds:g} s") from None
+
 
 class Requestor:
     """Calls peers, as ``node.ae_title`` unless told otherwise."""
@@ -130,7 +137,7 @@ class Requestor:
             request.MessageID = MESSAGE_ID
             request.AffectedSOPClassUID = Verification
             association.respond(request, _context_of(association, Verification))
-            _, response = association.next_message(deadline.left_s)
+            _, response = deadline.next_message(association)
             if getattr(response, "Status", None) != 0x0000:
                 raise PeerFailed(f"C-ECHO was answered with {_status_text(response)}")
 
@@ -212,7 +219,7 @@ class Requestor:
         with self._associated(peer, contexts, deadline) as association:
             context_id = _send_query(association, C_FIND(), FIND[root_model], identifier)
             while True:
-                _, response = association.next_message(deadline.left_s)
+                _, response = deadline.next_message(association)
                 if not isinstance(response, C_FIND) or response.Status is None:
                     raise PeerFailed(f"C-FIND was answered by a {type(response).__name__} message")
                 if response.Status not in PENDING:
@@ -429,7 +436,7 @@ class _PickySink:
     def receive_until_done(self, association: NodeAssociation, deadline: Deadline) -> Any:
         """Take instances until the C-GET has its final response, and return that. Raises ``PeerFailed``."""
         while True:
-            context_id, message = association.next_message(deadline.left_s)
+            context_id, message = deadline.next_message(association)
             if isinstance(message, StoreRequest):
                 association.respond_to_store(message, context_id, self._finish(message))
             elif not isinstance(message, C_GET) or message.Status is None:
@@ -509,7 +516,7 @@ def _cancel(association: NodeAssociation, context_id: int) -> None:
 
 def _final_response(association: NodeAssociation, deadline: Deadline) -> Any:
     while True:
-        _, response = association.next_message(deadline.left_s)
+        _, response = deadline.next_message(association)
         if not isinstance(response, C_MOVE) or response.Status is None:
             raise PeerFailed(f"C-MOVE was answered by a {type(response).__name__} message")
         if response.Status not in PENDING:

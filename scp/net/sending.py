@@ -137,7 +137,10 @@ def _send(
 
 
 def _response(association: NodeAssociation, message_id: int, deadline_s: float) -> StoreResponse:
-    _, response = association.next_message(deadline_s)
+    try:
+        _, response = association.next_message(deadline_s)
+    except TimeoutError:
+        raise PeerFailed(f"did not answer a C-STORE within {deadline_s:g} s") from None
     if not isinstance(response, StoreResponse) or response.status is None:
         raise PeerFailed(f"C-STORE was answered by a {type(response).__name__} message")
     if response.message_id != message_id:

@@ -1,4 +1,4 @@
-"""TLS for both ends of an association (PS3.15 Annex B, BCP 195): both show a certificate, TLS 1.2 or later."""
+"""TLS at both ends of an association (PS3.15 Annex B, BCP 195): each shows a certificate; TLS 1.2 at least."""
 
 import hashlib
 import hmac

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
 from pynetdicom.timer import Timer
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
@@ -206,9 +207,15 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
         return True
 
     def run_reactor(self) -> None:
-        """Run pynetdicom's loop; whichever way it ends, the descriptors are given back."""
+        """Run pynetdicom's loop; whichever way it ends, the descriptors are given back.
+
+        An event that the state has no transition for (a peer's PDU against our own answer) ends it.
+        """
         try:
             super().run_reactor()
+        except InvalidEventError as error:
+            LOGGER.info("%s: %s", self.assoc.name, error)
+            self.assoc.is_aborted, self.assoc.is_established = True, False
         finally:
             self.ended()
 

@@ -84,20 +84,24 @@ class Counts:
 class SubOperations(threading.Thread):
     """Runs the events that *open_events* returns (and whether they are of a reconstruction) into *sender*.
 
-    When it ``ended``, *error* says why it did so early; *complete* that it did not.
+    When it ``ended``, *error* says why it did so early.
     """
 
     def __init__(self, open_events: Callable[[], tuple[Iterator[Event], bool]], sender: Sender) -> None:
         super().__init__(name="sub-operations", daemon=True)
         self.counts = Counts()
         self.error: Exception | None = None
-        self.complete = False
         self.ended = threading.Event()
         self._open_events = open_events
         self._sender = sender
         self._stop = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether everything that was planned was tried."""
+        return self.ended.is_set() and self.error is None and self.counts.done == self.counts.total
 
     def run(self) -> None:
         try:
@@ -111,7 +115,6 @@ class SubOperations(threading.Thread):
                 close = getattr(events, "close", None)
                 if close is not None:
                     close()
-            self.complete = True
         except Exception as error:
             self.error = error
         finally:

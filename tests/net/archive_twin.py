@@ -1,6 +1,6 @@
 """An archive in memory and a folder, as far as services see one: what is stored lies there byte for byte."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pydicom import dcmread
@@ -22,6 +22,7 @@ class ArchiveTwin:
         self.origins: dict[str, Origin] = {}
         self.abandoned: list[str] = []
         self.fails: MprScpError | None = None
+        self.before_commit: Callable[[Origin], object] = lambda _origin: None
 
     def begin(self, origin: Origin) -> "IncomingTwin":
         return IncomingTwin(self, origin)
@@ -64,6 +65,7 @@ class IncomingTwin:
         self.data += fragment
 
     def commit(self) -> Stored:
+        self.archive.before_commit(self.origin)
         if self.archive.fails:
             raise self.archive.fails
         uid = self.origin.sop_instance_uid

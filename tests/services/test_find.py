@@ -1,0 +1,253 @@
+"""C-FIND: answers, how they end, and what is told when they cannot be had (PS3.4 C.4.1)."""
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRootFind
+
+from scp.config import Query
+from scp.errors import BadRequest, Code, IndexUnavailable, PeerFailed, Refused
+from scp.net.requestor import Requestor
+from scp.services.context import Requesting
+from tests.builders import SERIES_UID, STUDY_UID, series, write_series
+from tests.net.nodes import RunningNode, caller, wait_until
+from tests.services.test_store import ref
+
+pytestmark = pytest.mark.wire
+
+StartNode = Callable[..., RunningNode]
+
+
+class MprTwin:
+    """Answers queries with *answers*, retrieves with *events*; ``None`` leaves them to the archive."""
+
+    def __init__(self, answers: Any = None, events: Any = None) -> None:
+        self.answers = answers
+        self.events = events
+        self.asked: list[Requesting] = []
+
+    def answers_of(self, identifier: Dataset, requesting: Requesting) -> Iterable[Dataset] | None:
+        self.asked.append(requesting)
+        return self.answers() if self.answers else None
+
+    def events_of(self, identifier: Dataset, requesting: Requesting, cancelled: Any) -> Any:
+        self.asked.append(requesting)
+        return self.events(cancelled) if self.events else None
+
+
+def identifier(level: str = "IMAGE", **keys: str) -> Dataset:
+    dataset = Dataset()
+    dataset.QueryRetrieveLevel = level
+    for keyword, value in {"SOPInstanceUID": "", **keys}.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def fill(node: RunningNode, tmp_path: Path, count: int) -> list[Path]:
+    paths = write_series(series(count), tmp_path / "in")
+    sent = Requestor(node.config).store(node.peer, [ref(path) for path in paths])
+    assert all(one.status == 0 for one in sent)
+    return paths
+
+
+def query(node: RunningNode, keys: Dataset, calling: str = "MPRSCP") -> list[tuple[int, Dataset | None]]:
+    """Return every (Status, identifier) that pynetdicom's client sees; a last one with the comment."""
+    entity = AE(calling)
+    entity.add_requested_context(StudyRootFind)
+    association = entity.associate("127.0.0.1", node.port, ae_title=node.config.node.ae_title)
+    answers = [(status, found) for status, found in association.send_c_find(keys, StudyRootFind)]
+    association.release()
+    return [(status.Status, status if found is None else found) for status, found in answers]
+
+
+def test_every_answer_comes_and_tells_where_it_can_be_retrieved(
+    start_node: StartNode, tmp_path: Path
+) -> None:
+    node = start_node()
+    fill(node, tmp_path, 5)
+    answers = list(Requestor(node.config).find(node.peer, identifier(SeriesInstanceUID=SERIES_UID)))
+    assert {answer.SOPInstanceUID for answer in answers} == set(node.archive.stored)
+    assert {answer.RetrieveAETitle for answer in answers} == {"MPRSCP"}
+
+
+def test_a_key_that_is_not_supported_is_said_so(start_node: StartNode, tmp_path: Path) -> None:
+    node = start_node()
+    fill(node, tmp_path, 1)
+    supported, unsupported = query(node, identifier()), query(node, identifier(StationName=""))
+    assert [status for status, _ in supported] == [0xFF00, 0x0000]
+    assert [status for status, _ in unsupported] == [0xFF01, 0x0000]
+
+
+def test_beyond_the_cap_the_answers_end_with_out_of_resources(start_node: StartNode, tmp_path: Path) -> None:
+    node = start_node(sections={"query": Query(maximum_answers=3)})
+    fill(node, tmp_path, 3)
+    assert [status for status, _ in query(node, identifier())] == [0xFF00] * 3 + [0x0000]
+    write_series(series(4), tmp_path / "more")
+    fill(node, tmp_path / "more", 4)
+    assert [status for status, _ in query(node, identifier())] == [0xFF00] * 3 + [0xA700]
+
+
+def test_an_identifier_without_a_level_names_the_offending_element(start_node: StartNode) -> None:
+    keys = identifier()
+    del keys.QueryRetrieveLevel
+    ((status, told),) = query(start_node(), keys)
+    assert status == 0xA900 and told is not None
+    assert told.ErrorComment == "bad-request: QueryRetrieveLevel"
+    assert told.OffendingElement == 0x00080052
+
+
+def test_an_index_that_does_not_answer_is_said_so(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = start_node()
+
+    def locked(*_: object, **__: object) -> Iterator[Dataset]:
+        raise IndexUnavailable("database is locked")
+        yield
+
+    monkeypatch.setattr(node.archive, "find", locked)
+    ((status, _),) = query(node, identifier())
+    assert status == 0xC001
+
+
+def test_the_right_mpr_alone_opens_no_ordinary_query(start_node: StartNode) -> None:
+    node = start_node(peers={"A": caller("PLANNER", "mpr")})
+    ((status, told),) = query(node, identifier(), "PLANNER")
+    assert status == 0x0124 and told is not None and told.ErrorComment == "not-authorized"
+
+
+def test_a_dry_run_is_answered_by_the_reconstruction(start_node: StartNode) -> None:
+    mpr = MprTwin(answers=lambda: [identifier("SERIES", SeriesDescription="COR")])
+    node = start_node(mpr=mpr, peers={"A": caller("PLANNER", "mpr")})
+    answers = query(node, identifier(), "PLANNER")
+    assert [status for status, _ in answers] == [0xFF00, 0x0000]
+    (asked,) = mpr.asked
+    assert (asked.calling_ae_title, asked.called_ae_title, asked.root_model) == ("PLANNER", "MPRSCP", "STUDY")
+    assert asked.may_mpr and asked.peer is not None and asked.peer.name == "A"
+
+
+def test_a_dry_run_may_be_refused(start_node: StartNode) -> None:
+    def refused() -> Iterator[Dataset]:
+        raise Refused(Code.WHICH_STACK, "two stacks", comment="2")
+        yield
+
+    ((status, told),) = query(start_node(mpr=MprTwin(answers=refused)), identifier())
+    assert status == 0xC016 and told is not None and told.ErrorComment == "which-stack: 2"
+
+
+def slow_answers(started: threading.Event, closed: threading.Event) -> Callable[[], Iterator[Dataset]]:
+    def answers() -> Iterator[Dataset]:
+        try:
+            started.set()
+            yield identifier()
+            while not closed.wait(0.02):
+                yield identifier()
+        finally:
+            closed.set()
+
+    return answers
+
+
+def test_a_cancel_ends_the_answers(start_node: StartNode) -> None:
+    started, closed = threading.Event(), threading.Event()
+    node = start_node(mpr=MprTwin(answers=slow_answers(started, closed)))
+    association = established(node)
+    responses = association.send_c_find(identifier(), StudyRootFind, msg_id=7)
+    assert next(responses)[0].Status == 0xFF00
+    association.send_c_cancel(7, query_model=StudyRootFind)
+    assert [status.Status for status, _ in responses][-1] == 0xFE00
+    assert closed.wait(10)
+    association.release()
+
+
+def test_an_abort_ends_the_answers(start_node: StartNode) -> None:
+    started, closed = threading.Event(), threading.Event()
+    node = start_node(mpr=MprTwin(answers=slow_answers(started, closed)))
+    association = established(node)
+    next(association.send_c_find(identifier(), StudyRootFind))
+    association.abort()
+    assert closed.wait(10)
+    wait_until(lambda: not node.acceptor.associations)
+
+
+def established(node: RunningNode) -> Association:
+    entity = AE("CALLER")
+    entity.add_requested_context(StudyRootFind)
+    association = entity.associate("127.0.0.1", node.port, ae_title="MPRSCP")
+    assert association.is_established
+    return association
+
+
+def test_the_requestor_that_wants_no_more_answers_cancels(start_node: StartNode) -> None:
+    started, closed = threading.Event(), threading.Event()
+    node = start_node(mpr=MprTwin(answers=slow_answers(started, closed)))
+    answers = Requestor(node.config).find(node.peer, identifier())
+    next(answers)
+    answers.close()
+    assert closed.wait(10)
+
+
+def test_the_requestor_drops_answers_that_were_not_asked_for(start_node: StartNode) -> None:
+    wrong = identifier("SERIES", SeriesInstanceUID="1.2.9")
+    right = identifier("SERIES", SeriesInstanceUID=SERIES_UID)
+    node = start_node(mpr=MprTwin(answers=lambda: [wrong, right, wrong]))
+    answers = Requestor(node.config).find(node.peer, identifier("SERIES", SeriesInstanceUID=SERIES_UID))
+    assert [answer.SeriesInstanceUID for answer in answers] == [SERIES_UID]
+    assert answers.dropped == 2
+
+
+def test_endless_answers_end_at_the_requestors_deadline(start_node: StartNode) -> None:
+    started, closed = threading.Event(), threading.Event()
+    node = start_node(mpr=MprTwin(answers=slow_answers(started, closed)))
+    with pytest.raises(PeerFailed, match=r"node: not done within 0\.3 s"):
+        list(Requestor(node.config).find(node.peer, identifier(), deadline_s=0.3))
+    assert closed.wait(10)
+
+
+def test_a_refusal_is_one_sentence_with_the_peers_comment(start_node: StartNode) -> None:
+    def refused() -> Iterator[Dataset]:
+        raise BadRequest("Rows", "no")
+        yield
+
+    node = start_node(mpr=MprTwin(answers=refused))
+    with pytest.raises(PeerFailed, match="node: C-FIND ended with status 0xA900, bad-request: Rows"):
+        list(Requestor(node.config).find(node.peer, identifier()))
+
+
+@pytest.mark.parametrize("size", [10, 500_000, 3_000_000])
+def test_a_whole_image_may_be_the_identifier(start_node: StartNode, size: int) -> None:
+    seen: list[int] = []
+    mpr = MprTwin()
+
+    def answers() -> Iterable[Dataset]:
+        return []
+
+    mpr.answers = answers
+    original = mpr.answers_of
+    mpr.answers_of = lambda keys, who: (seen.append(len(keys)), original(keys, who))[1]  # type: ignore
+    node = start_node(mpr=mpr)
+    keys = identifier()
+    keys.PixelData = bytes(size)
+    keys["PixelData"].VR = "OW"
+    assert [status for status, _ in query(node, keys)] == [0x0000]
+    assert seen == [2]
+
+
+@pytest.mark.foreign
+def test_findscu_gets_every_answer(
+    start_node: StartNode, tmp_path: Path, dcmtk: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    node = start_node()
+    fill(node, tmp_path, 4)
+    keys = ("-k", "QueryRetrieveLevel=IMAGE", "-k", f"StudyInstanceUID={STUDY_UID}", "-k", "SOPInstanceUID")
+    run = dcmtk("findscu", "-S", "-aec", "MPRSCP", "127.0.0.1", node.port, *keys)
+    assert run.returncode == 0, run.stderr
+    found = run.stdout + run.stderr
+    assert all(uid in found for uid in node.archive.stored)
