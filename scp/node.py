@@ -91,7 +91,7 @@ class Node:
             surroundings=partial(self._surroundings, config),
             workshop=Workshop(config, self._budget, self._results),
         )
-        mpr = MprService(means, self._archive.results_folder)
+        mpr = MprService(means, self._archive, self._archive.results_folder)
         return ServiceContext(config, self._archive, partial(Requestor, config), mpr)
 
     def _surroundings(self, config: Config, current: FileFacts) -> Surroundings:

@@ -1,13 +1,15 @@
-"""One request, from asking to sending: the method, readable top to bottom.
+"""One request, from asking to planes that are ready to be made: the method, readable top to bottom.
 
-``run`` is the whole of it, ``preview`` all but the pixels (a dry run), ``explain`` the selection alone. All
-three rest on a ``SelectionReport``, or end in ``Refused`` with its code. What a request may use comes as
-``Means``: a running node has an archive and peers, the command line only folders.
+``explain`` finds the current image, selects what belongs to it and has the searches complete it (steps 1 to 5
+of the method); ``preview`` plans the planes and the objects (6 to 8, without pixels); ``scp.production``
+makes them. Both rest on a ``SelectionReport``, or end in ``Refused`` with its code. What a request may use
+comes as ``Means``: a running node has an archive and peers, the command line at least folders.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -17,21 +19,28 @@ from scp.config import Config
 from scp.errors import Code, Refused
 from scp.isolation import local
 from scp.model import (
-    Event,
     FileFacts,
     FolderReader,
     IsCancelled,
     KnownInstance,
     MPRRequest,
-    Planned,
-    Produced,
-    Progress,
     Search,
     SelectionReport,
     SelectionRules,
 )
-from scp.production import WORKING_BYTES, Prospect, Workshop, plan_results, produce
+from scp.production import WORKING_BYTES, Prospect, Workshop, plan_results
 from scp.selection import current_of_series, refusal, select
+
+LOOK_AGAIN_S = 10.0
+"""How long an unknown image is looked for among what people may have copied in just now."""
+
+
+class Reach(Enum):
+    """How far a selection goes for missing images."""
+
+    HERE = "folders and index"
+    ASK = "and peers are asked what they hold"
+    FETCH = "and what they hold is fetched"
 
 
 class Holdings(Protocol):
@@ -40,6 +49,9 @@ class Holdings(Protocol):
     def instance_files(self, sop_instance_uid: str) -> tuple[FileFacts, ...]: ...
 
     def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]: ...
+
+    def look_again(self, within_s: float) -> None:
+        """Look for what people copied in since, for at most so long."""
 
     def rejected(self) -> frozenset[str]:
         """Return the SOP Instance UIDs that a rejection note names."""
@@ -53,6 +65,9 @@ class NoHoldings:
 
     def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]:  # noqa: ARG002 the same
         return ()
+
+    def look_again(self, within_s: float) -> None:
+        pass
 
     def rejected(self) -> frozenset[str]:
         return frozenset()
@@ -73,32 +88,31 @@ class Means:
     workshop: Workshop
 
 
-def run(request: MPRRequest, means: Means, spool: Path, cancelled: IsCancelled) -> Iterator[Event]:
-    """Yield the events of one reconstruction: ``Planned`` once, then ``Produced`` for each object.
+def preview(
+    request: MPRRequest, means: Means, cancelled: IsCancelled, *, reach: Reach = Reach.FETCH
+) -> Prospect:
+    """Return what the request will yield, ready for ``scp.production.produce``.
 
-    The objects are files in the folder *spool*, which belongs to the caller.
-    Raises ``Refused``, ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``.
+    Raises ``Refused`` where the images do not make a volume, and where a listed result is no longer what it
+    was.
     """
-    yield Progress("selecting")
-    prospect = preview(request, means, cancelled)
-    yield Planned(len(prospect.series.sop_instance_uids))
-    yield from map(Produced, produce(prospect, means.workshop, spool, cancelled))
-
-
-def preview(request: MPRRequest, means: Means, cancelled: IsCancelled, *, retrieve: bool = True) -> Prospect:
-    """Return what the request would yield. Raises ``Refused`` where it would be refused."""
-    report = explain(request, means, cancelled, retrieve=retrieve)
+    report = explain(request, means, cancelled, reach=reach)
     if not report.ok:
         raise refusal(report)
-    return plan_results(request, report, means.config)
+    prospect = plan_results(request, report, means.config)
+    if request.result_series_uid not in ("", prospect.series.series_instance_uid):
+        raise Refused(
+            Code.RESULT_STALE,
+            "the images of this result changed since it was listed; query again for what there is now",
+        )
+    return prospect
 
 
 def explain(
-    request: MPRRequest, means: Means, cancelled: IsCancelled, *, retrieve: bool = True
+    request: MPRRequest, means: Means, cancelled: IsCancelled, *, reach: Reach = Reach.FETCH
 ) -> SelectionReport:
     """Return what belongs to the series of the current image, completed by the searches.
 
-    *retrieve* = False asks peers what they hold and fetches nothing.
     Raises ``Refused`` where there is no current image to start from.
     """
     rules = means.config.rules(request.policy, request.minimum_images)
@@ -124,24 +138,36 @@ def explain(
             searches=searches,
         )
 
-    surroundings = replace(means.surroundings(current), retrieve=retrieve)
+    surroundings = _within(means.surroundings(current), reach)
     deadline = surroundings.clock() + means.config.completion.deadline
     return complete(select_again((), (), ()), select_again, surroundings, cancelled, deadline)
+
+
+def _within(surroundings: Surroundings, reach: Reach) -> Surroundings:
+    if reach is Reach.HERE:
+        return replace(surroundings, peers=())
+    return replace(surroundings, retrieve=reach is Reach.FETCH)
 
 
 def _current_image(request: MPRRequest, means: Means, rules: SelectionRules) -> FileFacts:
     if request.path is not None:
         return _current_by_path(request.path, means.read_folder, rules)
-    if request.sop_instance_uid:
-        copies = means.holdings.instance_files(request.sop_instance_uid)
-        if copies:
-            return _best_copy(copies, means)
-        raise _unknown("image", request.sop_instance_uid)
-    files = means.holdings.series_files(request.study_instance_uid, request.series_instance_uid)
+    files = _files_named(request, means.holdings)
     if not files:
-        raise _unknown("series", request.series_instance_uid)
+        means.holdings.look_again(LOOK_AGAIN_S)
+        files = _files_named(request, means.holdings)
+    if not files:
+        raise _unknown(request)
+    if request.sop_instance_uid:
+        return _best_copy(files, means)
     home, _ = Counter(facts.path.parent for facts in files).most_common(1)[0]
     return current_of_series([facts for facts in files if facts.path.parent == home], rules)
+
+
+def _files_named(request: MPRRequest, holdings: Holdings) -> tuple[FileFacts, ...]:
+    if request.sop_instance_uid:
+        return holdings.instance_files(request.sop_instance_uid)
+    return holdings.series_files(request.study_instance_uid, request.series_instance_uid)
 
 
 def _current_by_path(path: Path, read_folder: FolderReader, rules: SelectionRules) -> FileFacts:
@@ -162,7 +188,10 @@ def _best_copy(copies: Sequence[FileFacts], means: Means) -> FileFacts:
     return max(copies, key=lambda facts: (holds[facts.path.parent], str(facts.path)))
 
 
-def _unknown(what: str, uid: str) -> Refused:
+def _unknown(request: MPRRequest) -> Refused:
+    what, uid = "image", request.sop_instance_uid
+    if not uid:
+        what, uid = "series", request.series_instance_uid
     return Refused(
         Code.UNKNOWN_IMAGE,
         f"no {what} with the UID {uid} is in this archive; send it first, or ask where it is",

@@ -12,6 +12,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``scan``         what people keep in the tree: folders read, the sweep
 * ``index``, ``records``  the database, and facts as its rows
 * ``query``, ``matching`` C-FIND and retrieve identifiers
+* ``promises``     what presets would yield of each series
 * ``results``      finished reconstructions, kept under a budget
 * ``recover``, ``imports``, ``arrivals``, ``digests``
 """
@@ -19,6 +20,8 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 from scp.archive.archive import Archive
 from scp.archive.arrivals import Arrivals, Waiting
 from scp.archive.imports import ImportSummary
+from scp.archive.matching import matches_key
+from scp.archive.promises import Promise, Promises, VirtualSeries
 from scp.archive.query import unsupported_keys
 from scp.archive.recover import Damaged
 from scp.archive.results import ResultCache
@@ -29,8 +32,12 @@ __all__ = [
     "Arrivals",
     "Damaged",
     "ImportSummary",
+    "Promise",
+    "Promises",
     "ResultCache",
     "SeenFolder",
+    "VirtualSeries",
     "Waiting",
+    "matches_key",
     "unsupported_keys",
 ]

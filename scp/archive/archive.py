@@ -1,14 +1,16 @@
 """The archive as the rest of the node sees it: one object over the door, the folders and the index."""
 
 import os
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pydicom.dataset import Dataset
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import Row, delete, func, select
 
 from scp import config
 from scp.archive import layout, query, recover
@@ -17,10 +19,11 @@ from scp.archive.filing import Filing
 from scp.archive.imports import ImportSummary, import_files
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, rejection, series
 from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_space_or_refused
+from scp.archive.promises import Promises
 from scp.archive.records import ALL_COLUMNS, rows_of_uid
 from scp.archive.scan import Scan, SeenFolder
 from scp.archive.series_homes import SeriesHomes
-from scp.errors import OutOfSpace
+from scp.errors import IndexUnavailable, OutOfSpace
 from scp.model import FileFacts, FileRef, Origin, Progress, Stored
 
 
@@ -44,6 +47,7 @@ class Archive:
         self._scan = Scan(root, index, homes, extra_keywords)
         self._filing = Filing(root, index, homes, durable=settings.durable)
         self.arrivals = Arrivals()
+        self.promises = Promises(index)
 
     @classmethod
     def open(cls, settings: config.Archive, extra_keywords: Sequence[str] = ()) -> "Archive":
@@ -130,6 +134,17 @@ class Archive:
         """Index what people copied in, changed or took away; return how many files were read."""
         return self._scan.sweep()
 
+    def look_again(self, within_s: float) -> None:
+        """Sweep once more, or wait for the sweep that runs, for at most *within_s* seconds."""
+
+        def sweep() -> None:
+            with suppress(IndexUnavailable, OSError):
+                self.sweep()
+
+        sweeping = threading.Thread(target=sweep, name="sweep on demand", daemon=True)
+        sweeping.start()
+        sweeping.join(within_s)
+
     def folders(self) -> tuple[SeenFolder, ...]:
         """Return every folder a sweep has seen, with its time of creation."""
         return self._scan.folders()
@@ -149,7 +164,8 @@ class Archive:
         """Return the facts of every file (or frame) that holds the instance, the newest file first."""
         if not layout.is_legal_uid(sop_instance_uid):
             return ()
-        return self._current(rows_of_uid(sop_instance_uid))
+        with self._index.reading() as connection:
+            return self._current(rows_of_uid(connection, sop_instance_uid))
 
     def series_files(self, study_instance_uid: str, series_instance_uid: str) -> tuple[FileFacts, ...]:
         """Return the facts of every file (or frame) of a series, whichever folder it is in.
@@ -159,7 +175,8 @@ class Archive:
         chosen = ALL_COLUMNS.where(series.c.series_instance_uid == series_instance_uid)
         if study_instance_uid:
             chosen = chosen.where(series.c.study_instance_uid == study_instance_uid)
-        return self._current(chosen.order_by(file.c.folder, file.c.name))
+        with self._index.reading() as connection:
+            return self._current(connection.execute(chosen.order_by(file.c.folder, file.c.name)).all())
 
     def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
         """Yield the answers to a C-FIND identifier (*root_model* ``PATIENT`` or ``STUDY``).
@@ -188,9 +205,7 @@ class Archive:
             for row in rows
         ]
 
-    def _current(self, statement: Select[Any]) -> tuple[FileFacts, ...]:
-        with self._index.reading() as connection:
-            rows = connection.execute(statement).all()
+    def _current(self, rows: Sequence[Row[Any]]) -> tuple[FileFacts, ...]:
         return tuple(facts for row in rows for facts in self._scan.current(row))
 
     # what a person or a rejection note decides
@@ -201,7 +216,7 @@ class Archive:
             uids = connection.scalars(
                 select(conflict.c.sop_instance_uid).order_by(conflict.c.sop_instance_uid)
             ).all()
-            rows = {uid: connection.execute(rows_of_uid(uid)).all() for uid in uids}
+            rows = {uid: rows_of_uid(connection, uid) for uid in uids}
         return {
             uid: tuple(absolute_path(self._root, row.folder, row.name) for row in found)
             for uid, found in rows.items()

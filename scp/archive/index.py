@@ -39,7 +39,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scp.errors import IndexUnavailable
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """An index of another version is rebuilt."""
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
@@ -141,14 +141,13 @@ rejection = Table(
 verdict = Table(
     "verdict",
     metadata,
-    Column("series_instance_uid", String(64), primary_key=True),
     Column("study_instance_uid", String(64), primary_key=True),
-    Column("folder_fingerprint", String(64), primary_key=True),
+    Column("series_instance_uid", String(64), primary_key=True),
     Column("rules_fingerprint", String(64), primary_key=True),
-    Column("verdict", String(64), nullable=False),
+    Column("folder_fingerprint", String(64), nullable=False),
     Column("report", Text, nullable=False),
 )
-"""What selection said of a series, as long as its folder and the configuration stay what they were."""
+"""What a preset would yield of a series, as long as folders and configuration stay what they were."""
 
 virtual_series = Table(
     "virtual_series",
@@ -156,8 +155,7 @@ virtual_series = Table(
     Column("result_series_uid", String(64), primary_key=True),
     Column("study_instance_uid", String(64), nullable=False),
     Column("series_instance_uid", String(64), nullable=False),
-    Column("preset", String(64), nullable=False),
-    Column("sources_fingerprint", String(64), nullable=False),
+    Column("preset", String(16), nullable=False),
 )
 """Which series and preset a listed result stands for: its UID is a digest and cannot be inverted."""
 

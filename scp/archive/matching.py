@@ -5,7 +5,7 @@ their letter case; all else matches as written. A sequence key matches everythin
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from pydicom.dataelem import DataElement
@@ -42,6 +42,11 @@ def matcher(vr: str, texts: tuple[str, ...]) -> Matches:
         return _anything
     tests = [_single(vr, text) for text in texts]
     return lambda value: any(test(each) for each in _texts(value) for test in tests)
+
+
+def matches_key(key: DataElement, values: Mapping[str, Value]) -> bool:
+    """Tell whether *values* (by keyword) match one key of an identifier."""
+    return matcher(key.VR, key_texts(key))(values.get(key.keyword))
 
 
 def _anything(_value: Value | None) -> bool:

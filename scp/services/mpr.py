@@ -1,4 +1,4 @@
-"""Reconstructions by DICOM: which identifiers ask for one, and what is answered (PS3.4 C.4.1 to C.4.3).
+"""Reconstructions by DICOM: which identifiers ask for one, and by what they are answered (PS3.4 C.4.1 to 3).
 
 A retrieve at a preset's AE title, or one with the trigger key, yields planes instead of stored instances; a
 C-FIND with the trigger key is a dry run. ``services.find`` and ``services.retrieve`` ask here first; ``None``
@@ -7,54 +7,38 @@ means that the identifier is an ordinary one.
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
 from scp import pipeline
+from scp.archive import Archive
 from scp.config import Preset
 from scp.errors import BadRequest, Code, Refused
 from scp.model import (
     Event,
     Failed,
+    FileRef,
     IsCancelled,
     MPRRequest,
     PlaneRequest,
     Planned,
     Produced,
     Progress,
-    SelectionReport,
-    Value,
 )
-from scp.pipeline import Means
+from scp.pipeline import Means, Reach
 from scp.production import Prospect, plan_results, produce
-from scp.selection import image_comments
-from scp.services import mpr_keys
+from scp.services import dry_run, mpr_keys
 from scp.services.context import Requesting
-
-ANSWERED_FROM_SOURCE = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "AccessionNumber",
-    "Modality",
-    "BodyPartExamined",
-)
-"""Return keys of a dry run whose values are those of the current image."""
+from scp.services.virtual_series import VirtualSeriesListing
 
 
 class ResultEvents(Iterator[Event]):
     """The events of one request. Its objects lie in a folder that is removed by ``close``, with the work."""
 
-    def __init__(self, events: Iterator[Event], spool: Path) -> None:
+    def __init__(self, events: Generator[Event, None, None], spool: Path) -> None:
         self._events = events
         self._spool = spool
 
@@ -63,16 +47,27 @@ class ResultEvents(Iterator[Event]):
 
     def close(self) -> None:
         """Stop what still runs and remove the objects; whoever consumes the events calls it when done."""
-        self._events.close()  # type: ignore[attr-defined]  # they are a generator
+        self._events.close()
         shutil.rmtree(self._spool, ignore_errors=True)
 
 
-class MprService:
-    """Answers for all identifiers that ask for planes; *spool* is the folder for objects being sent."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a retrieve asks for: reconstructions, and for a virtual series which of its planes (all: none)."""
 
-    def __init__(self, means: Means, spool: Path) -> None:
+    requests: tuple[MPRRequest, ...]
+    sop_instance_uids: frozenset[str] = frozenset()
+    originals: tuple[FileRef, ...] = ()
+
+
+class MprService:
+    """Answers for all identifiers that ask for planes; objects being sent lie below *spool*."""
+
+    def __init__(self, means: Means, archive: Archive, spool: Path) -> None:
         self._means = means
+        self._archive = archive
         self._spool = spool
+        self._listing = VirtualSeriesListing(means, archive)
 
     def events_of(
         self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
@@ -82,33 +77,35 @@ class MprService:
         ``None`` for an ordinary retrieve. Raises ``Refused`` for keys that are not understood and for a
         requestor without the right; what is refused later is raised by the events.
         """
-        requests = self._retrieve_requests(identifier, requesting)
-        if not requests:
+        asked = self._asked(identifier, requesting)
+        if not asked.requests:
             return None
         _require_right(requesting)
-        spool = Path(tempfile.mkdtemp(dir=self._spool))
-        if len(requests) == 1:
-            return ResultEvents(pipeline.run(requests[0], self._means, spool, cancelled), spool)
-        return ResultEvents(self._run_several(requests, spool, cancelled), spool)
+        spool = Path(tempfile.mkdtemp(dir=self._spool, prefix="spool-"))
+        return ResultEvents(self._run(asked, spool, cancelled), spool)
 
     def answers_of(self, identifier: Dataset, requesting: Requesting) -> Iterator[Dataset] | None:
-        """Return the one answer of a dry run, ``None`` for an ordinary query. Raises ``Refused`` as above."""
-        if not mpr_keys.has_trigger(identifier):
-            return None
-        _require_right(requesting)
-        return iter([self._dry_run(identifier, self._by_keys(identifier, requesting))])
+        """Return the answers of a dry run, or of a query where virtual series are listed, else ``None``.
 
-    def _retrieve_requests(self, identifier: Dataset, requesting: Requesting) -> list[MPRRequest]:
-        """Return the reconstructions that are asked for; none where instances are."""
+        Raises ``Refused`` as above.
+        """
         if mpr_keys.has_trigger(identifier):
-            return [self._by_keys(identifier, requesting)]
+            _require_right(requesting)
+            return iter([self._dry_run(identifier, self._by_keys(identifier, requesting))])
+        preset = self._means.config.presets.get(requesting.called_ae_title)
+        if preset is None or not preset.virtual_series or not requesting.may_mpr:
+            return None
+        return self._listing.answers(identifier, requesting.root_model, preset)
+
+    def _asked(self, identifier: Dataset, requesting: Requesting) -> _Asked:
+        if mpr_keys.has_trigger(identifier):
+            return _Asked((self._by_keys(identifier, requesting),))
         preset = self._means.config.presets.get(requesting.called_ae_title)
         if preset is None:
-            return []
-        return [
-            replace(request, policy=preset.policy, sop_class=self._sop_class(requesting))
-            for request in self._named(identifier, preset)
-        ]
+            return _Asked(())
+        if preset.virtual_series:
+            return self._listed(identifier, requesting)
+        return _Asked(tuple(self._named(identifier, requesting, preset)))
 
     def _by_keys(self, identifier: Dataset, requesting: Requesting) -> MPRRequest:
         """Return what the keys ask for, with what the preset that was called decides."""
@@ -117,41 +114,59 @@ class MprService:
         policy = preset.policy if preset else None
         return replace(request, policy=policy, sop_class=self._sop_class(requesting))
 
+    def _named(self, identifier: Dataset, requesting: Requesting, preset: Preset) -> Iterator[MPRRequest]:
+        """Yield one request for each series that a plain identifier names, by itself or by its images."""
+        plain = MPRRequest(preset.planes, policy=preset.policy, sop_class=self._sop_class(requesting))
+        if mpr_keys.level(identifier) == "SERIES":
+            study = "".join(mpr_keys.texts(identifier, "StudyInstanceUID")[:1])
+            for uid in _named_uids(identifier, "SeriesInstanceUID"):
+                yield replace(plain, study_instance_uid=study, series_instance_uid=uid)
+            return
+        series_seen: set[str] = set()
+        for uid in _named_uids(identifier, "SOPInstanceUID"):
+            copies = self._means.holdings.instance_files(uid)
+            series = {facts.header.text("SeriesInstanceUID") for facts in copies} or {uid}
+            if not series <= series_seen:
+                series_seen |= series
+                yield replace(plain, sop_instance_uid=uid)
+
+    def _listed(self, identifier: Dataset, requesting: Requesting) -> _Asked:
+        """Return the virtual series that the identifier names, and the originals beside them."""
+        uids = mpr_keys.texts(identifier, "SeriesInstanceUID")
+        requests = {uid: request for uid in uids if (request := self._listing.request_for(uid))}
+        if not requests:
+            return _Asked(())
+        level = mpr_keys.level(identifier)
+        planes = mpr_keys.texts(identifier, "SOPInstanceUID") if level == "IMAGE" else ()
+        rest = Dataset(identifier)
+        rest.SeriesInstanceUID = [uid for uid in uids if uid not in requests]
+        originals = self._archive.refs(requesting.root_model, rest) if rest.SeriesInstanceUID else []
+        return _Asked(tuple(requests.values()), frozenset(planes), tuple(originals))
+
     def _sop_class(self, requesting: Requesting) -> str:
         """Return the choice of ``[results] sop_class`` for whoever gets the objects."""
         peer = requesting.destination or requesting.peer
         return (peer.sop_class if peer else "") or self._means.config.results.sop_class
 
-    def _named(self, identifier: Dataset, preset: Preset) -> Iterator[MPRRequest]:
-        """Yield one request for each series that a plain identifier names, by itself or by its images."""
-        if mpr_keys.level(identifier) == "SERIES":
-            study = mpr_keys.texts(identifier, "StudyInstanceUID")
-            for uid in mpr_keys.texts(identifier, "SeriesInstanceUID") or _nothing_named("SeriesInstanceUID"):
-                yield MPRRequest(preset.planes, "".join(study[:1]), uid)
-            return
-        series_seen: set[str] = set()
-        for uid in mpr_keys.texts(identifier, "SOPInstanceUID") or _nothing_named("SOPInstanceUID"):
-            copies = self._means.holdings.instance_files(uid)
-            series = {facts.header.text("SeriesInstanceUID") for facts in copies} or {uid}
-            if not series <= series_seen:
-                series_seen |= series
-                yield MPRRequest(preset.planes, sop_instance_uid=uid)
-
-    def _run_several(
-        self, requests: list[MPRRequest], spool: Path, cancelled: IsCancelled
-    ) -> Iterator[Event]:
-        """Yield the events of several reconstructions as those of one; one that is refused fails alone."""
+    def _run(self, asked: _Asked, spool: Path, cancelled: IsCancelled) -> Generator[Event, None, None]:
+        """Yield the events of all that is asked for as those of one; of several, one refused fails alone."""
         yield Progress("selecting")
-        outcomes = [self._prospect_or_failure(request, cancelled) for request in requests]
-        sizes = [len(o.series.sop_instance_uids) if isinstance(o, Prospect) else 1 for o in outcomes]
-        yield Planned(sum(sizes))
-        for number, outcome in enumerate(outcomes):
+        if len(asked.requests) == 1 and not asked.originals:
+            outcomes: list[Prospect | Failed] = [pipeline.preview(asked.requests[0], self._means, cancelled)]
+        else:
+            outcomes = [self._prospect_or_failure(request, cancelled) for request in asked.requests]
+        wanted = [_objects_wanted(outcome, asked.sop_instance_uids) for outcome in outcomes]
+        yield Planned(sum(map(len, wanted)) + len(asked.originals))
+        yield from map(Produced, asked.originals)
+        for number, (outcome, uids) in enumerate(zip(outcomes, wanted, strict=True)):
             if isinstance(outcome, Failed):
                 yield outcome
                 continue
             folder = spool / str(number)
             folder.mkdir()
-            yield from map(Produced, produce(outcome, self._means.workshop, folder, cancelled))
+            for ref in produce(outcome, self._means.workshop, folder, cancelled):
+                if ref.sop_instance_uid in uids:
+                    yield Produced(ref)
 
     def _prospect_or_failure(self, request: MPRRequest, cancelled: IsCancelled) -> Prospect | Failed:
         try:
@@ -160,36 +175,19 @@ class MprService:
             return Failed(request.sop_instance_uid or request.series_instance_uid, exc)
 
     def _dry_run(self, identifier: Dataset, request: MPRRequest) -> Dataset:
-        report = pipeline.explain(request, self._means, lambda: False, retrieve=False)
-        values: dict[str, Value] = {
-            keyword: value
-            for keyword in ANSWERED_FROM_SOURCE
-            if (value := report.current.header.get(keyword)) is not None
-        }
-        values["ImageComments"] = image_comments(report)
-        if report.ok:
-            values |= self._promised(request, report)
-        else:
-            values["SeriesInstanceUID"] = report.current.header.text("SeriesInstanceUID")
-            values["SOPInstanceUID"] = report.current.sop_instance_uid
-            values["SeriesDescription"] = f"refused: {report.verdict}"
-            values["NumberOfSeriesRelatedInstances"] = 0
-        return _answer(identifier, values)
-
-    def _promised(self, request: MPRRequest, report: SelectionReport) -> dict[str, Value]:
-        """Return what the result series will say of itself."""
+        report = pipeline.explain(request, self._means, lambda: False, reach=Reach.ASK)
+        if not report.ok:
+            return dry_run.answer(identifier, dry_run.refused(report))
         prospect = plan_results(request, report, self._means.config)
-        return {
-            "SeriesInstanceUID": prospect.series.series_instance_uid,
-            "SOPInstanceUID": prospect.series.sop_instance_uids[0],
-            "SeriesNumber": prospect.series.series_number,
-            "SeriesDescription": prospect.series.short_description,
-            "NumberOfSeriesRelatedInstances": len(prospect.series.sop_instance_uids),
-            "Rows": prospect.plan.rows,
-            "Columns": prospect.plan.columns,
-            "PixelSpacing": (prospect.plan.spacing_mm, prospect.plan.spacing_mm),
-            "ImageOrientationPatient": (*prospect.plan.row_cosine, *prospect.plan.column_cosine),
-        }
+        return dry_run.answer(identifier, dry_run.promised(report, prospect))
+
+
+def _objects_wanted(outcome: Prospect | Failed, chosen: frozenset[str]) -> frozenset[str]:
+    """Return the objects of one outcome that are to be sent; a failure counts as one."""
+    if isinstance(outcome, Failed):
+        return frozenset({outcome.uid})
+    every = frozenset(outcome.series.sop_instance_uids)
+    return every & chosen if chosen else every
 
 
 def _require_right(requesting: Requesting) -> None:
@@ -200,21 +198,10 @@ def _require_right(requesting: Requesting) -> None:
         )
 
 
-def _nothing_named(keyword: str) -> tuple[str, ...]:
-    raise BadRequest(keyword, f"{keyword} is empty; planes are made of a series or an image that is named")
-
-
-def _answer(identifier: Dataset, values: dict[str, Value]) -> Dataset:
-    """Return the answer to *identifier*: the keys that it asks for, with those of *values* that are known."""
-    answer = Dataset()
-    answer.SpecificCharacterSet = "ISO_IR 192"
-    answer.QueryRetrieveLevel = mpr_keys.level(identifier)
-    header = mpr_keys.is_header(identifier)
-    for keyword in (element.keyword for element in identifier):
-        if keyword in values:
-            value = values[keyword]
-            setattr(answer, keyword, list(value) if isinstance(value, tuple) else value)
-        elif keyword and keyword not in answer and not header and dictionary_VR(keyword) != "SQ":
-            setattr(answer, keyword, None)
-    answer.ImageComments = values["ImageComments"]
-    return answer
+def _named_uids(identifier: Dataset, keyword: str) -> tuple[str, ...]:
+    uids = mpr_keys.texts(identifier, keyword)
+    if not uids:
+        raise BadRequest(
+            keyword, f"{keyword} is empty; planes are made of a series or an image that is named"
+        )
+    return uids

@@ -1,0 +1,164 @@
+"""Results listed as if a scanner had sent them (PS3.4 C.4.1, at a preset's AE title).
+
+A preset with ``virtual_series`` answers SERIES level queries with the stored series and, for each whose
+verdict is ``ok``, the series that the preset would yield, under the UIDs that the objects will have. IMAGE
+level queries of such a series list its planes. What was found is kept with the archive, so that the next
+query costs a look at the index; peers are not asked, because a viewer waits.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from scp import __version__, pipeline
+from scp.archive import Archive, Promise, VirtualSeries, matches_key
+from scp.config import Config, Preset
+from scp.errors import Code, Refused
+from scp.model import MPRRequest
+from scp.pipeline import Means, Reach
+from scp.production import Prospect
+from scp.reconstruction.engine import ENGINE
+from scp.results import Encoder
+from scp.services import mpr_keys
+from scp.services.dry_run import promise_of, put
+
+OF_THE_RESULT = (
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "NumberOfSeriesRelatedInstances",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "ImageOrientationPatient",
+)
+"""Keys in which a result differs from its source; all others are matched against the source's values."""
+
+PROSPECTS_REMEMBERED = 8
+"""Results whose planes were listed lately: viewers ask for them image by image."""
+
+
+class VirtualSeriesListing:
+    """The results that presets would yield of what the archive holds."""
+
+    def __init__(self, means: Means, archive: Archive) -> None:
+        self._means = means
+        self._archive = archive
+        self._prospect = lru_cache(PROSPECTS_REMEMBERED)(self._prospect_of)
+
+    def answers(self, identifier: Dataset, root_model: str, preset: Preset) -> Iterator[Dataset] | None:
+        """Return the answers to a query at the preset's AE title, ``None`` where no result can be meant."""
+        level = "".join(mpr_keys.texts(identifier, "QueryRetrieveLevel"))
+        if level == "SERIES":
+            return self._series(identifier, root_model, preset)
+        if level == "IMAGE" and len(uids := mpr_keys.texts(identifier, "SeriesInstanceUID")) == 1:
+            source = self._archive.promises.stands_for(uids[0])
+            return None if source is None else self._images(identifier, uids[0], source)
+        return None
+
+    def request_for(self, result_series_uid: str) -> MPRRequest | None:
+        """Return the request whose result was listed under this UID, ``None`` where none was."""
+        source = self._archive.promises.stands_for(result_series_uid)
+        if source is None:
+            return None
+        preset = self._means.config.presets.get(source.preset)
+        if preset is None:
+            raise Refused(
+                Code.RESULT_STALE, f"the preset {source.preset} that listed this result is gone", "preset"
+            )
+        return _request(source, preset, self._means.config, result_series_uid)
+
+    def _series(self, identifier: Dataset, root_model: str, preset: Preset) -> Iterator[Dataset]:
+        limit = self._means.config.query.maximum_answers + 1
+        yield from self._archive.find(root_model, identifier, limit=limit)
+        for found in self._archive.find(root_model, _of_sources(identifier), limit=limit):
+            source = VirtualSeries(found.StudyInstanceUID, found.SeriesInstanceUID, preset.name)
+            promise = self._promise(source, preset)
+            if promise and all(matches_key(element, promise) for element in _own_keys(identifier)):
+                for keyword in OF_THE_RESULT:
+                    if keyword in identifier and keyword in promise:
+                        put(found, keyword, promise[keyword])
+                yield found
+
+    def _promise(self, source: VirtualSeries, preset: Preset) -> Promise:
+        """Return what the preset yields of *source*, nothing where it is refused; kept, or found out now."""
+        promises, rules = self._archive.promises, _rules(self._means.config, preset)
+        fingerprint = promises.fingerprint(source.study_instance_uid, source.series_instance_uid)
+        kept = promises.kept(source, fingerprint, rules)
+        if kept is not None:
+            return kept
+        request = _request(source, preset, self._means.config)
+        try:
+            promise = promise_of(pipeline.preview(request, self._means, _never, reach=Reach.HERE))
+        except Refused:
+            promise = {}
+        promises.keep(source, fingerprint, rules, promise)
+        return promise
+
+    def _images(self, identifier: Dataset, uid: str, source: VirtualSeries) -> Iterator[Dataset]:
+        """Yield the planes of one result; none where its sources changed since it was listed."""
+        promises = self._archive.promises
+        fingerprint = promises.fingerprint(source.study_instance_uid, source.series_instance_uid)
+        try:
+            prospect = self._prospect(uid, fingerprint)
+        except Refused:
+            return
+        encoder = Encoder(prospect.series)
+        for number in range(len(prospect.series.sop_instance_uids)):
+            header = encoder.header(number)
+            values = {element.keyword: element.value for element in header if element.VR != "SQ"}
+            if all(matches_key(element, values) for element in identifier if element.keyword in values):
+                found = Dataset()
+                found.SpecificCharacterSet = header.get("SpecificCharacterSet", "ISO_IR 6")
+                found.QueryRetrieveLevel = "IMAGE"
+                for keyword in (element.keyword for element in identifier if element.keyword not in found):
+                    setattr(found, keyword, values.get(keyword))
+                yield found
+
+    def _prospect_of(self, uid: str, _fingerprint: str) -> Prospect:
+        request = self.request_for(uid)
+        assert request is not None, "only UIDs that stand for something are asked for"
+        return pipeline.preview(request, self._means, _never, reach=Reach.HERE)
+
+
+def _request(
+    source: VirtualSeries, preset: Preset, config: Config, result_series_uid: str = ""
+) -> MPRRequest:
+    return MPRRequest(
+        preset.planes,
+        study_instance_uid=source.study_instance_uid,
+        series_instance_uid=source.series_instance_uid,
+        policy=preset.policy,
+        sop_class=config.results.sop_class,
+        result_series_uid=result_series_uid,
+    )
+
+
+def _own_keys(identifier: Dataset) -> Iterator[DataElement]:
+    return (element for element in identifier if element.keyword in OF_THE_RESULT)
+
+
+def _of_sources(identifier: Dataset) -> Dataset:
+    """Return the query for the sources of what *identifier* may mean: without the keys of results."""
+    query = Dataset(identifier)
+    for keyword in OF_THE_RESULT:
+        if keyword in query:
+            setattr(query, keyword, None)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        if keyword not in query:
+            setattr(query, keyword, None)
+    return query
+
+
+def _rules(config: Config, preset: Preset) -> str:
+    """Return a digest of all in the configuration and in this program that decides a verdict or a UID."""
+    parts = (config.selection, config.completion, config.reconstruction, config.results, preset)
+    text = "\n".join([__version__, ENGINE, *(part.model_dump_json() for part in parts)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _never() -> bool:
+    return False
