@@ -98,7 +98,7 @@ class Filing:
     def _place(self, connection: Connection, job: _Job) -> Stored:
         spooled = job.spooled
         uid = spooled.origin.sop_instance_uid
-        known = [row for row in connection.execute(rows_of_uid(uid)) if self._is_still_there(row)]
+        known = [row for row in rows_of_uid(connection, uid) if self._is_still_there(row)]
         for row in known:
             if self._is_identical(connection, row, spooled):
                 return Stored(uid, absolute_path(self._root, row.folder, row.name), "duplicate")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from scp.archive.index import absolute_path, file, instance, series
 from scp.archive.layout import folded_name, is_legal_uid, patient_identity
@@ -34,6 +34,20 @@ ALL_COLUMNS: Final = (
     .outerjoin(series, series.c.id == instance.c.series_id)
 )
 """A file with what it holds, where it holds an instance."""
+
+# built once: composing a statement costs more than SQLite takes to answer it
+_FILE_KEY: Final = select(file.c.id).where(
+    file.c.folder == bindparam("folder"), file.c.name == bindparam("name")
+)
+_KEY_OF_UID: Final = (
+    select(instance.c.file_id).where(instance.c.sop_instance_uid == bindparam("uid")).limit(1)
+)
+_ROWS_OF_FOLDER: Final = ALL_COLUMNS.where(file.c.folder == bindparam("folder"))
+_ROWS_OF_UID: Final = ALL_COLUMNS.where(instance.c.sop_instance_uid == bindparam("uid")).order_by(
+    file.c.seen_ns.desc(), file.c.id.desc()
+)
+_INSERT_FILE: Final = file.insert()
+_INSERT_INSTANCE: Final = instance.insert()
 
 
 def header_json(header: Header) -> str:
@@ -77,7 +91,7 @@ def insert_file(
     delete_file(connection, folder, name)
     stamp = first.stamp
     result = connection.execute(
-        file.insert(),
+        _INSERT_FILE,
         {
             "folder": folder,
             "name": name,
@@ -96,7 +110,7 @@ def insert_file(
         key = result.inserted_primary_key
         values = _instance_values(facts, data_set, digests)
         connection.execute(
-            instance.insert(),
+            _INSERT_INSTANCE,
             {"file_id": key[0] if key else None, "series_id": series_id(connection, first.header), **values},
         )
 
@@ -180,7 +194,7 @@ def _frames_of(facts: FileFacts, text: str) -> tuple[FileFacts, ...]:
 
 def delete_file(connection: Connection, folder: bytes, name: bytes) -> None:
     """Take one file's rows out, if it has any."""
-    key = connection.scalar(select(file.c.id).where(file.c.folder == folder, file.c.name == name))
+    key = connection.scalar(_FILE_KEY, {"folder": folder, "name": name})
     if key is not None:
         connection.execute(delete(instance).where(instance.c.file_id == key))
         connection.execute(delete(file).where(file.c.id == key))
@@ -205,11 +219,13 @@ def series_values(header: Header) -> Mapping[str, Any]:
     }
 
 
-def rows_of_folder(folder: bytes) -> Select[Any]:
-    return ALL_COLUMNS.where(file.c.folder == folder)
+def rows_of_folder(connection: Connection, folder: bytes) -> Sequence[Row[Any]]:
+    """Return the files of one folder."""
+    return connection.execute(_ROWS_OF_FOLDER, {"folder": folder}).all()
 
 
-def rows_of_uid(sop_instance_uid: str) -> Select[Any]:
+def rows_of_uid(connection: Connection, sop_instance_uid: str) -> Sequence[Row[Any]]:
     """Return the files that hold an instance, the newest first."""
-    chosen = ALL_COLUMNS.where(instance.c.sop_instance_uid == sop_instance_uid)
-    return chosen.order_by(file.c.seen_ns.desc(), file.c.id.desc())
+    if connection.scalar(_KEY_OF_UID, {"uid": sop_instance_uid}) is None:
+        return ()  # as for nearly everything that arrives: the join is spared
+    return connection.execute(_ROWS_OF_UID, {"uid": sop_instance_uid}).all()

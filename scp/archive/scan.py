@@ -124,7 +124,7 @@ class Scan:
 
     def _indexed(self, path: Path) -> dict[bytes, Row[Any]]:
         with self._index.reading() as connection:
-            rows = connection.execute(rows_of_folder(relative_bytes(path, self._root))).all()
+            rows = rows_of_folder(connection, relative_bytes(path, self._root))
         return {row.name: row for row in rows}
 
     def _read(self, path: Path, indexed: dict[bytes, Row[Any]], settled_ns: int = SETTLED_NS) -> _Found:
