@@ -91,8 +91,10 @@ class VirtualSeriesListing:
         if kept is not None:
             return kept
         request = _request(source, preset, self._means.config)
+        promise: Promise
         try:
-            promise = promise_of(pipeline.preview(request, self._means, _never, reach=Reach.HERE))
+            prospect = pipeline.preview(request, self._means, _never, reach=Reach.HERE)
+            promise = promise_of(prospect) | {"SeriesDescription": prospect.series.series_description}
         except Refused:
             promise = {}
         promises.keep(source, fingerprint, rules, promise)
