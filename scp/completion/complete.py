@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from scp.completion import ancestors, index, peers, time_radius
-from scp.completion.lacking import Lacking, known_by, lacking
+from scp.completion.lacking import known_by, lacking
 from scp.completion.ledger import Finding, Ledger
 from scp.completion.pursuit import Pursuit
 from scp.completion.surroundings import Surroundings
@@ -76,14 +76,11 @@ class _Proof:
         self._known: dict[tuple[str, str], KnownInstance] = {}
         self._ledger = Ledger()
         self._earlier = report.searches
+        self.lacking = lacking(report, (), rejected)
 
     @property
     def report(self) -> SelectionReport:
         return replace(self._selected, searches=self._earlier + self._ledger.lines)
-
-    @property
-    def lacking(self) -> Lacking:
-        return lacking(self._selected, self._known.values(), self._rejected)
 
     def take(self, search: str, finding: Finding) -> None:
         """Prove the candidates of *finding*, and write down how many the volume uses."""
@@ -94,13 +91,15 @@ class _Proof:
             # Of a series that is hardly here, every image that turns up tells where the volume goes on.
             hints = known_by(finding.candidates, lacks.current, self._selected.rules, search)
             told |= {(hint.source, hint.sop_instance_uid): hint for hint in hints}
-        news = fresh.keys() - self._found.keys() or told.keys() - self._known.keys()
+        unheard = {uid for _, uid in told.keys() - self._known.keys()} - lacks.here.keys()
+        news = fresh.keys() - self._found.keys() or unheard
         self._found |= fresh
         self._known |= told
         if news:
             self._selected = self._select_again(
                 tuple(self._found.values()), tuple(self._known.values()), self._ledger.lines
             )
+            self.lacking = lacking(self._selected, self._known.values(), self._rejected)
         found = len((_used(self._selected) - before) & fresh.keys())
         self._ledger.enter(search, finding, wanted=lacks.count, found=found)
 

@@ -137,8 +137,10 @@ def test_a_link_to_a_folder_is_not_followed(
     lost(tmp_path / "outside")
     (batch / "patient/link").symlink_to(tmp_path / "outside", target_is_directory=True)
     (batch / "patient/loop").symlink_to(batch, target_is_directory=True)
+    reader = Reader()
 
-    assert run().verdict == Code.MISSING_INSTANCES
+    assert run(read_folder=reader).verdict == Code.MISSING_INSTANCES
+    assert reader.folders == [batch / "patient/study", batch / "patient", batch]
 
 
 def test_a_link_to_a_file_outside_the_top_is_not_used(
@@ -163,6 +165,18 @@ def test_files_of_other_series_are_counted_and_never_candidates(
 
     assert not [row for row in report.rows if row.path.parent.name == "two"]
     assert report.searches[0].detail == "folders 2, files 6"
+
+
+def test_copies_of_what_is_used_are_counted_and_never_candidates(
+    batch: Path, run: Callable[..., SelectionReport]
+) -> None:
+    write_series(series(12), batch / "patient/study/copy")
+
+    report = run()
+
+    assert numbers(report) == WHOLE
+    assert [row.path.name for row in report.rows if row.path.parent.name == "copy"] == ["0007.dcm"]
+    assert report.searches[0].detail == "folders 2, files 12, copies of what is used 11, candidates 1"
 
 
 def test_a_candidate_that_fails_the_checks_is_in_the_report_and_not_found(

@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET
 
@@ -376,6 +378,13 @@ def as_in(slices: list[Dataset]) -> Callable[[Dataset], list[Dataset]]:
     return lambda ds: [slices[int(ds.InstanceNumber) - 1]]
 
 
+def compressed(ds: Dataset) -> list[Dataset]:
+    """Put fragments of a compressed frame where uncompressed pixels were agreed on."""
+    ds = deepcopy(ds)
+    ds.PixelData = encapsulate([bytes(range(64))])
+    return [ds]
+
+
 def silent_retrieval(script: Script, event: Any) -> Iterator[Any]:
     script.over.wait(30)
     yield 0
@@ -445,6 +454,8 @@ def lying_counts(script: Script, event: Any) -> Iterator[Any]:
         (sending(as_in(series(12, StudyInstanceUID="1.2.3"))), 0),
         (sending(as_in(series(12, SeriesInstanceUID="1.2.3"))), 0),
         (sending(lambda ds: series(1, SOPInstanceUID=uid("stray", ds.InstanceNumber))), 0),
+        (sending(compressed), 0),
+        (wrong_message, 0),
         (sending(lambda ds: [ds, ds]), 2),
     ],
 )
