@@ -1,0 +1,80 @@
+"""A node on a free port, and the programs that talk to it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scp.config import Archive, Config, Node, Peer
+from scp.node import Node as RunningNode
+from tests.e2e.stations import (
+    Orthanc,
+    PeerArchive,
+    Programs,
+    Requestor,
+    StoreSCP,
+    dcmqrscp,
+    free_port,
+    orthanc,
+    storescp,
+)
+
+RIGHTS = ("echo", "store", "find", "move", "get", "mpr")
+NODES = {f"MPRSCP{number}": free_port() for number in range(4)}
+"""AE titles and ports of nodes that the peer archive may move to; it knows them from its start."""
+
+StartNode = Callable[..., RunningNode]
+
+
+def peer(ae_title: str, port: int | None = None, **settings: Any) -> Peer:
+    """Return a peer of this machine that may do everything."""
+    given = {"rights": RIGHTS, "networks": ("127.0.0.1",), "host": "127.0.0.1"} | settings
+    return Peer(ae_title=ae_title, port=port, **given)
+
+
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[StartNode]:
+    """Return a function that starts a node on *archive*; keywords are sections, peers are added to DCMTK."""
+    with contextlib.ExitStack() as stack:
+
+        def start(
+            *peers: Peer, archive: str = "archive", title: str = "MPRSCP", port: int = 0, **sections: Any
+        ) -> RunningNode:
+            known = {one.ae_title: one for one in (peer("DCMTK"), *peers)}
+            config = Config(
+                node=Node(ae_title=title, port=port, shutdown_deadline=1.0),
+                archive=Archive(root=tmp_path / archive, minimum_free=1 << 20),
+                peers=known,
+                **sections,
+            )
+            return stack.enter_context(RunningNode(config))
+
+        yield start
+
+
+@pytest.fixture
+def requestor(program: Programs, tmp_path: Path) -> Callable[[RunningNode], Requestor]:
+    """Return a function that gives DCMTK's programs as a requestor of a node."""
+    return lambda node: Requestor(program, tmp_path / "answers", node.address[1])
+
+
+@pytest.fixture(scope="session")
+def workstation(program: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreSCP]:
+    """A move destination that takes everything."""
+    with storescp(program, tmp_path_factory.mktemp("workstation")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def peer_archive(program: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeerArchive]:
+    """An archive of another make, which knows the nodes ``NODES``."""
+    with dcmqrscp(program, tmp_path_factory.mktemp("dcmqrscp"), NODES) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def an_orthanc(program: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    with orthanc(program, tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
