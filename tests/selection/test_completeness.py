@@ -242,3 +242,16 @@ def test_a_slice_kilometres_away_is_no_loss_of_a_million_slices():
     slices = at_positions([*(5.0 * k for k in range(12)), 900_000.0])
     report = select(slices[0], slices, RULES)
     assert report.verdict == Code.IRREGULAR_SPACING and not report.missing
+
+
+def test_d6_what_is_here_under_another_number_is_not_missing():
+    slices = series(12)
+    known = [KnownInstance(slices[3].sop_instance_uid, 104, "PACS")]
+    assert not select(slices[0], slices, RULES, known=known).missing
+
+
+def test_b15_what_was_rejected_is_not_missing_although_somebody_holds_it():
+    slices = series(12)
+    known = [KnownInstance("1.2.3.4.12", 13, "PACS")]
+    assert select(slices[0], slices, RULES, known=known).missing
+    assert not select(slices[0], slices, RULES, known=known, rejected={"1.2.3.4.12"}).missing

@@ -207,3 +207,10 @@ def test_a_number_between_two_holes_fills_only_its_own():
     report = select(here[0], here, RULES, found=swapped)
     assert {reason_of(report, image) for image in swapped} == {Code.POSITION_DIFFERS}
     assert len(report.missing) == 2
+
+
+def test_where_only_ends_lack_nothing_is_put_between_two_slices():
+    slices = [changed(image, ImagesInAcquisition=14, InstanceNumber=None) for image in series(12)]
+    between = elsewhere(slice_at(40, 27.5, ImagesInAcquisition=14, InstanceNumber=None))
+    report = select(slices[0], slices, RULES, found=[between])
+    assert report.ok and reason_of(report, between) == Code.POSITION_DIFFERS
