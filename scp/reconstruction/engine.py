@@ -5,8 +5,9 @@ they agree to within one stored value, which makes two results, so :data:`ENGINE
 identity.
 """
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,19 @@ from scp.reconstruction import reference
 from scp.reconstruction.planes import PlanePlan
 from scp.reconstruction.volume import Volume
 
-Plane = NDArray[np.generic]
+try:
+    from scp.reconstruction import compiled
+except ImportError:  # no numba on this platform: slower, the same within one stored value
+    render_chunk = reference.render_chunk
+    ENGINE = "mpr-scp reference 1"
+else:
+    render_chunk = compiled.render_chunk
+    ENGINE = "mpr-scp kernels 1"
 
-ENGINE = "mpr-scp reference 1"
-"""Name and version of the engine; the version grows whenever a pixel may come out otherwise."""
+CHUNK = 16
+"""Planes that are made at once: enough to use whole cache lines, few enough to stay in the cache."""
+
+Plane = NDArray[np.generic]
 
 
 def render(
@@ -29,20 +39,53 @@ def render(
 
     The type is ``volume.dtype``. *out*, of that shape and type, is written to and returned where given.
     """
-    values = reference.render(volume, plan, index, interpolation)
-    stored = (values.astype(np.int32) + volume.bias).astype(volume.dtype)
-    plane = stored[0] if stored.shape[0] == 1 else np.moveaxis(stored, 0, -1)
-    if out is None:
-        return np.ascontiguousarray(plane)
-    out[...] = plane
-    return out
+    plane = np.empty(_shape(volume, plan, 1)[1:], volume.dtype) if out is None else out
+    render_planes(volume, plan, range(index, index + 1), interpolation, plane[np.newaxis])
+    return plane
+
+
+def render_planes(
+    volume: Volume, plan: PlanePlan, planes: range, interpolation: Interpolation, out: Plane
+) -> None:
+    """Write *planes* of *plan* to *out* (planes, rows, columns[, 3]) of type ``volume.dtype``."""
+    if volume.pixel_format.samples_per_pixel == 1:
+        render_chunk(volume, plan, planes, interpolation, 0, out.view(np.int16))
+        return
+    values = np.empty(out.shape[:3], np.int16)
+    for sample in range(3):
+        render_chunk(volume, plan, planes, interpolation, sample, values)
+        out[..., sample] = np.clip(values, 0, 255)
 
 
 def render_stack(
     volume: Volume, plan: PlanePlan, interpolation: Interpolation, threads: int = 1
 ) -> Iterator[Plane]:
-    """Yield all planes of *plan* in order; a plane is valid until the next one is asked for."""
+    """Yield all planes of *plan* in order, made by *threads* at once.
+
+    A plane lies in a buffer that is used again: it holds until the next one is asked for.
+    """
+    count = len(plan.positions)
+    chunks = [range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
+    free = deque(np.empty(_shape(volume, plan, CHUNK), volume.dtype) for _ in range(threads + 1))
+    running: deque[tuple[range, Plane, Future[None]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(
-            lambda index: render(volume, plan, index, interpolation), range(len(plan.positions))
-        )
+        for chunk in chunks:
+            if not free:
+                yield from _finished(running, free)
+            buffer = free.popleft()
+            work = pool.submit(render_planes, volume, plan, chunk, interpolation, buffer[: len(chunk)])
+            running.append((chunk, buffer, work))
+        while running:
+            yield from _finished(running, free)
+
+
+def _finished(running: deque[tuple[range, Plane, Future[None]]], free: deque[Plane]) -> Iterator[Plane]:
+    chunk, buffer, work = running.popleft()
+    work.result()
+    yield from buffer[: len(chunk)]
+    free.append(buffer)
+
+
+def _shape(volume: Volume, plan: PlanePlan, planes: int) -> tuple[int, ...]:
+    colour = (3,) if volume.pixel_format.samples_per_pixel == 3 else ()
+    return (planes, plan.rows, plan.columns, *colour)

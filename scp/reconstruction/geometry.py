@@ -77,6 +77,14 @@ class SliceTable:
         """The smallest step between neighbouring slices along the normal; 0 for a single slice."""
         return float(np.diff(self.heights_mm).min()) if len(self.heights_mm) > 1 else 0.0
 
+    @property
+    def is_even(self) -> bool:
+        """Whether one affine map holds for all slices."""
+        if len(self.heights_mm) < 3:
+            return True
+        steps = np.diff(np.column_stack([self.heights_mm, self.drift]), axis=0)
+        return bool(np.ptp(steps, axis=0).max() < EVEN_MM * 1e-6)
+
     def index_of(self, points: Floats) -> Floats:
         """Return the continuous voxel index (..., 3) = (k, j, i) of *points* (..., 3) in mm.
 

@@ -39,6 +39,20 @@ def render(volume: Volume, plan: PlanePlan, index: int, interpolation: Interpola
     return total.rounded()
 
 
+def render_chunk(
+    volume: Volume,
+    plan: PlanePlan,
+    planes: range,
+    interpolation: Interpolation,
+    sample: int,
+    out: NDArray[np.int16],
+) -> None:
+    """Write *planes* to *out* (planes, rows, columns): stored values, unsigned ones as their bits."""
+    for place, index in enumerate(planes):
+        values = render(volume, plan, index, interpolation)[sample]
+        out[place] = values ^ np.int16(-32768 if volume.bias else 0)
+
+
 def plane_points(plan: PlanePlan, index: int) -> Floats:
     """Return the centres (rows, columns, 3) of the pixels of plane *index*, mm."""
     down = np.arange(plan.rows)[:, np.newaxis, np.newaxis] * plan.spacing_mm * np.array(plan.column_cosine)

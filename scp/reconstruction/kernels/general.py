@@ -1,0 +1,252 @@
+"""Planes at any angle: every pixel fetches its own voxels.
+
+Along a row of pixels the place in the volume is affine between two slices, and over all slices where they
+are even. Each such run is clipped to the volume once; where all eight voxels exist it is walked in
+fixed point (32 bits of fraction), at the border point by point.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+# compiled code: numba infers the types from the arrays it is given
+
+import numpy as np
+
+from scp.reconstruction.kernels.places import (
+    EDGE,
+    INDEX,
+    LINEAR,
+    WEIGHT,
+    axis_taps,
+    inside_range,
+    kernel,
+    slice_below,
+    slice_scale,
+)
+from scp.reconstruction.kernels.records import ACROSS, DOWN, DRIFT_ROWS, HEIGHT, USABLE
+from scp.reconstruction.kernels.slabs import add, add_true, begin, finish
+
+FRACTION = 32
+ONE = float(1 << FRACTION)
+TO_WEIGHT = np.float32(1.0 / (1 << 24))
+
+MARGIN = 1e-6
+"""Voxels kept between a walk in fixed point and the border: 4,096 steps are wrong by half of it."""
+
+WHOLE = 1.0 - 1e-5
+"""Weight of true voxels from which none is padding."""
+
+
+@kernel
+def render_general(volume, starts, steps, slices, weights, sampling, storage, even, out):
+    """Write *out*; arguments as in ``records``; *even*: one run crosses all slices."""
+    planes, rows, columns = out.shape
+    method, simple = sampling.method, sampling.order == LINEAR and not storage.has_holes
+    line, held = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    total, weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    place, start, step = np.empty(3), np.empty(3), np.empty(3)
+    taps = np.empty((12, 2))
+    for p in range(planes):
+        for r in range(rows):
+            begin(method, total, weight)
+            for s in range(len(weights)):
+                for axis in range(3):
+                    place[axis] = starts[p, s, axis] + r * steps[DOWN, axis]
+                column = 0
+                while column < columns:
+                    end = run(place, steps[ACROSS], slices, even, column, columns, start, step)
+                    first, last = clip(volume.shape, start, step, column, end)
+                    column = end
+                    if first >= last:
+                        continue
+                    if simple:
+                        linear(volume, start, step, first, last, line)
+                        add(method, weights[s], line[first:last], total[first:last], weight[first:last])
+                        continue
+                    held[first:last] = np.float32(0.0)
+                    if sampling.order == LINEAR and storage.all_usable:
+                        linear_true(volume, storage.padding, start, step, first, last, line, held)
+                    point_by_point(
+                        volume, start, step, first, last, sampling, slices, storage, taps, line, held
+                    )
+                    add_true(
+                        method,
+                        weights[s],
+                        line[first:last],
+                        held[first:last],
+                        total[first:last],
+                        weight[first:last],
+                    )
+            finish(method, total, weight, storage, out[p, r])
+
+
+@kernel
+def run(place, column_step, slices, even, column, columns, start, step):
+    """Write the affine map column -> (k, j, i) that holds from *column* on; return where it ends."""
+    height, rise = place[0] + column * column_step[0], column_step[0]
+    below = slice_below(height, slices)
+    if rise < 0 and below > 0 and height == slices[below, HEIGHT]:
+        below -= 1
+    end = columns
+    if not even and rise > 0 and below < len(slices) - 2:
+        end = min(columns, column + 1 + int((slices[below + 1, HEIGHT] - height) / rise))
+    elif not even and rise < 0 and below > 0:
+        end = min(columns, column + 1 + int((slices[below, HEIGHT] - height) / rise))
+    scale = slice_scale(below, slices)
+    above = min(below + 1, len(slices) - 1)
+    step[0] = rise * scale
+    start[0] = below + (place[0] - slices[below, HEIGHT]) * scale
+    for axis in range(2):
+        drift = slices[below, DRIFT_ROWS + axis]
+        slope = slices[above, DRIFT_ROWS + axis] - drift
+        step[1 + axis] = column_step[1 + axis] - slope * step[0]
+        start[1 + axis] = place[1 + axis] - drift - slope * (start[0] - below)
+    return end
+
+
+@kernel
+def clip(shape, start, step, first, last):
+    """Return the part of the columns [first, last) that is inside the volume."""
+    for axis in range(3):
+        first, last = inside_range(
+            start[axis], step[axis], -0.5 - EDGE, shape[axis] - 0.5 + EDGE, first, last
+        )
+    return first, last
+
+
+@kernel
+def linear(volume, start, step, first, last, line):
+    """Write linear values of the columns [first, last) to *line*; no voxel is padding."""
+    low, high = interior(volume.shape, start, step, first, last)
+    for c in range(first, low):
+        line[c] = linear_at(volume, start[0] + step[0] * c, start[1] + step[1] * c, start[2] + step[2] * c)
+    linear_inside(volume, start, step, low, high, line)
+    for c in range(high, last):
+        line[c] = linear_at(volume, start[0] + step[0] * c, start[1] + step[1] * c, start[2] + step[2] * c)
+
+
+@kernel
+def interior(shape, start, step, first, last):
+    """Return the part of the columns [first, last) where all eight voxels exist."""
+    low, high = first, last
+    for axis in range(3):
+        low, high = inside_range(start[axis], step[axis], MARGIN, shape[axis] - 1 - MARGIN, low, high)
+    return (low, high) if low < high else (last, last)
+
+
+@kernel
+def linear_at(volume, k, j, i):
+    """Return the value at one point, which may be in the half voxel at the border."""
+    k = min(max(k, 0.0), volume.shape[0] - 1.0)
+    j = min(max(j, 0.0), volume.shape[1] - 1.0)
+    i = min(max(i, 0.0), volume.shape[2] - 1.0)
+    a, b, c = int(k), int(j), int(i)
+    d, e, f = (
+        min(a + 1, volume.shape[0] - 1),
+        min(b + 1, volume.shape[1] - 1),
+        min(c + 1, volume.shape[2] - 1),
+    )
+    w = np.float32(i - c)
+    v = np.float32(j - b)
+    near = mix(mix(volume[a, b, c], volume[a, b, f], w), mix(volume[a, e, c], volume[a, e, f], w), v)
+    far = mix(mix(volume[d, b, c], volume[d, b, f], w), mix(volume[d, e, c], volume[d, e, f], w), v)
+    return mix(near, far, np.float32(k - a))
+
+
+@kernel
+def mix(low, high, weight):
+    low = np.float32(low)
+    return low + (np.float32(high) - low) * weight
+
+
+@kernel
+def fixed(place):
+    return np.int64(place * ONE)
+
+
+@kernel
+def fraction(place):
+    """Return the fraction of a place in fixed point as a weight: its upper 24 bits."""
+    return np.float32(np.int32((place >> 8) & 0xFFFFFF)) * TO_WEIGHT
+
+
+@kernel
+def linear_inside(volume, start, step, low, high, line):
+    """Write the columns [low, high), of which every one has all of its eight voxels."""
+    voxels = volume.reshape(-1)
+    row, slice_, right = np.uint64(volume.shape[2]), np.uint64(volume[0].size), np.uint64(1)
+    k, j, i = (
+        fixed(start[0] + step[0] * low),
+        fixed(start[1] + step[1] * low),
+        fixed(start[2] + step[2] * low),
+    )
+    dk, dj, di = fixed(step[0]), fixed(step[1]), fixed(step[2])
+    for c in range(low, high):
+        a = np.uint64(k >> FRACTION) * slice_ + np.uint64(j >> FRACTION) * row + np.uint64(i >> FRACTION)
+        b, d = a + row, a + slice_
+        e = d + row
+        w, v = fraction(i), fraction(j)
+        near = mix(mix(voxels[a], voxels[a + right], w), mix(voxels[b], voxels[b + right], w), v)
+        far = mix(mix(voxels[d], voxels[d + right], w), mix(voxels[e], voxels[e + right], w), v)
+        line[c] = mix(near, far, fraction(k))
+        k, j, i = k + dk, j + dj, i + di
+
+
+@kernel
+def linear_true(volume, padding, start, step, first, last, line, held):
+    """Write the columns all of whose eight voxels exist and are true; they hold all of the weight."""
+    low, high = interior(volume.shape, start, step, first, last)
+    voxels = volume.reshape(-1)
+    row, slice_, right = np.uint64(volume.shape[2]), np.uint64(volume[0].size), np.uint64(1)
+    k, j, i = (
+        fixed(start[0] + step[0] * low),
+        fixed(start[1] + step[1] * low),
+        fixed(start[2] + step[2] * low),
+    )
+    dk, dj, di = fixed(step[0]), fixed(step[1]), fixed(step[2])
+    none = np.int16(padding)
+    for c in range(low, high):
+        a = np.uint64(k >> FRACTION) * slice_ + np.uint64(j >> FRACTION) * row + np.uint64(i >> FRACTION)
+        b, d = a + row, a + slice_
+        e = d + row
+        s, t, u, v = voxels[a], voxels[a + right], voxels[b], voxels[b + right]
+        w, x, y, z = voxels[d], voxels[d + right], voxels[e], voxels[e + right]
+        near = mix(mix(s, t, fraction(i)), mix(u, v, fraction(i)), fraction(j))
+        far = mix(mix(w, x, fraction(i)), mix(y, z, fraction(i)), fraction(j))
+        line[c] = mix(near, far, fraction(k))
+        all_near = (s != none) & (t != none) & (u != none) & (v != none)
+        held[c] = all_near & (w != none) & (x != none) & (y != none) & (z != none)
+        k, j, i = k + dk, j + dj, i + di
+
+
+@kernel
+def point_by_point(volume, start, step, first, last, sampling, slices, storage, taps, line, held):
+    """Write weighted sums of true voxels and the weight these hold, where nothing is held yet."""
+    for c in range(first, last):
+        if held[c] > 0:
+            continue
+        k, j, i = start[0] + step[0] * c, start[1] + step[1] * c, start[2] + step[2] * c
+        value, true = true_at(volume, k, j, i, sampling.order, slices, storage.padding, taps)
+        if sampling.order > LINEAR and true < WHOLE:
+            value, true = true_at(volume, k, j, i, LINEAR, slices, storage.padding, taps)
+        line[c] = value
+        held[c] = true
+
+
+@kernel
+def true_at(volume, k, j, i, order, slices, padding, taps):
+    """Return the weighted sum of true voxels at one point, and the weight that they hold."""
+    ks = axis_taps(k, volume.shape[0], order, slices, taps, 0)
+    js = axis_taps(j, volume.shape[1], order, slices[:0], taps, 4)
+    columns = axis_taps(i, volume.shape[2], order, slices[:0], taps, 8)
+    value = held = 0.0
+    for a in range(ks):
+        above = int(taps[a, INDEX])
+        if slices[above, USABLE] == 0:
+            continue
+        for b in range(4, 4 + js):
+            beside, share = int(taps[b, INDEX]), taps[a, WEIGHT] * taps[b, WEIGHT]
+            for c in range(8, 8 + columns):
+                voxel = np.int32(volume[above, beside, int(taps[c, INDEX])])
+                if voxel != padding:
+                    value += share * taps[c, WEIGHT] * voxel
+                    held += share * taps[c, WEIGHT]
+    return value, held

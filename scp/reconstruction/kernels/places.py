@@ -1,0 +1,142 @@
+"""Scalars under the kernels: where a point lies in the volume, and which voxels it is made of.
+
+The same definitions as ``geometry.SliceTable`` and ``reference.taps``, one point at a time.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
+# compiled code: numba infers the types from the arrays it is given
+
+import math
+from functools import partial
+
+from numba import njit
+
+from scp.reconstruction.kernels.records import ACROSS, DOWN, DRIFT_COLUMNS, DRIFT_ROWS, HEIGHT
+
+rules = partial(njit, cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "nnan"})
+"""How everything here is compiled: without the interpreter's lock, no order of operations changed."""
+
+kernel = rules()
+inlined = rules(forceinline=True)
+
+NEAREST, LINEAR, CUBIC = 1, 2, 4
+"""An interpolation by the number of voxels that it reads along one axis."""
+
+EDGE = 1e-5
+"""As in ``reference``: voxels by which a point may be beyond the border, and by which ties go upwards."""
+
+ALIGNED = 1e-6
+"""Voxels by which a point may miss a voxel's centre and still be that voxel: 1/15 of a value at most."""
+
+INDEX, WEIGHT = 0, 1
+"""Columns of the taps (4, 2) of an axis."""
+
+
+@inlined
+def slice_below(height, slices):
+    """Return the slice below *height*, such that one above it exists; 0 for a single slice."""
+    last = len(slices) - 2
+    if last < 0:
+        return 0
+    mean = (slices[last + 1, HEIGHT] - slices[0, HEIGHT]) / (last + 1)
+    below = int(min(max((height - slices[0, HEIGHT]) / mean, 0.0), float(last)))
+    while below > 0 and slices[below, HEIGHT] > height:
+        below -= 1
+    while below < last and slices[below + 1, HEIGHT] <= height:
+        below += 1
+    return below
+
+
+@inlined
+def slice_scale(below, slices):
+    """Return slices per mm between *below* and the next one."""
+    return 1.0 / (slices[below + 1, HEIGHT] - slices[below, HEIGHT]) if len(slices) > 1 else 1.0
+
+
+@inlined
+def locate(height, row, column, slices):
+    """Return the continuous index (k, j, i) of a place in the coordinates of the first slice."""
+    below = slice_below(height, slices)
+    above = min(below + 1, len(slices) - 1)
+    between = (height - slices[below, HEIGHT]) * slice_scale(below, slices)
+    rows, columns = slices[below, DRIFT_ROWS], slices[below, DRIFT_COLUMNS]
+    j = row - (rows + between * (slices[above, DRIFT_ROWS] - rows))
+    i = column - (columns + between * (slices[above, DRIFT_COLUMNS] - columns))
+    return below + between, j, i
+
+
+@inlined
+def locate_pixel(starts, steps, slices, p, s, r, c):
+    """Return the continuous index (k, j, i) of sample *s* of plane *p* at row *r*, column *c*."""
+    return locate(
+        starts[p, s, 0] + r * steps[DOWN, 0] + c * steps[ACROSS, 0],
+        starts[p, s, 1] + r * steps[DOWN, 1] + c * steps[ACROSS, 1],
+        starts[p, s, 2] + r * steps[DOWN, 2] + c * steps[ACROSS, 2],
+        slices,
+    )
+
+
+@inlined
+def is_inside(place, size):
+    return -0.5 - EDGE <= place <= size - 0.5 + EDGE
+
+
+@kernel
+def inside_range(start, step, low, high, first, last):
+    """Return the part of [first, last) where low <= start + step * c <= high."""
+    if abs(step) < 1e-12:
+        return (first, last) if low <= start <= high else (0, 0)
+    enter, leave = (low - start) / step, (high - start) / step
+    if enter > leave:
+        enter, leave = leave, enter
+    first = max(first, math.ceil(min(max(enter, -1.0), 1e9)))
+    last = min(last, math.floor(max(min(leave, 1e9), -2.0)) + 1)
+    return (first, last) if first < last else (0, 0)
+
+
+@inlined
+def axis_taps(place, size, order, slices, taps, at):
+    """Write voxels and weights of one axis to *taps* (.., 2) from row *at* on; return how many they are.
+
+    *slices* tells the heights along the first axis; along the others it has no rows (even).
+    """
+    place = min(max(place, 0.0), size - 1.0)
+    if order == NEAREST:
+        taps[at, INDEX] = min(math.floor(place + 0.5 + EDGE), size - 1)
+        taps[at, WEIGHT] = 1.0
+        return 1
+    nearest = math.floor(place + 0.5)
+    if abs(place - nearest) < ALIGNED:
+        taps[at, INDEX] = nearest
+        taps[at, WEIGHT] = 1.0
+        return 1
+    below = min(int(place), max(size - 2, 0))
+    s = place - below
+    if order == LINEAR:
+        taps[at, INDEX], taps[at + 1, INDEX] = below, below + 1
+        taps[at, WEIGHT], taps[at + 1, WEIGHT] = 1.0 - s, s
+        return 2
+    return cubic_taps(below, s, size, slices, taps, at)
+
+
+@kernel
+def cubic_taps(below, s, size, slices, taps, at):
+    """Write the four taps of a Catmull-Rom curve; a ramp stays a ramp at the border and on uneven slices."""
+    has_left, has_right = below > 0, below < size - 2
+    before = after = 1.0
+    if len(slices) > 1:
+        middle = slices[below + 1, HEIGHT] - slices[below, HEIGHT]
+        if has_left:
+            before = (slices[below, HEIGHT] - slices[below - 1, HEIGHT]) / middle
+        if has_right:
+            after = (slices[below + 2, HEIGHT] - slices[below + 1, HEIGHT]) / middle
+    left = s * (1 - s) ** 2 / (1 + before if has_left else 1.0)
+    right = s * s * (s - 1) / (1 + after if has_right else 1.0)
+    blend = s * s * (3 - 2 * s)
+    for tap in range(4):
+        taps[at + tap, INDEX] = min(max(below - 1 + tap, 0), size - 1)
+    taps[at, WEIGHT] = -left if has_left else 0.0
+    taps[at + 1, WEIGHT] = 1 - blend - right - (0.0 if has_left else left)
+    taps[at + 2, WEIGHT] = blend + left + (0.0 if has_right else right)
+    taps[at + 3, WEIGHT] = right if has_right else 0.0
+    return 4

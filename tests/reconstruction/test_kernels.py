@@ -1,0 +1,98 @@
+"""The kernels give the reference's pixels, whatever the plane: never more than one stored value apart.
+
+Run once more with ``NUMBA_BOUNDSCHECK=1`` and a cache folder of its own: then a kernel that reads or writes
+beside an array fails here, instead of later and elsewhere.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scp.model import Direction, Interpolation, Method, Operation, PlaneRequest
+from scp.reconstruction import reference
+from scp.reconstruction.planes import PlanePlan
+from scp.reconstruction.volume import NOWHERE
+from tests.reconstruction.scenes import HOUNSFIELD, UNSIGNED, geometry, oriented, volume
+
+compiled = pytest.importorskip("scp.reconstruction.compiled", reason="numba is not installed")
+
+FAMILIES = {
+    "render_rows": PlaneRequest(Direction.CORONAL),
+    "render_tiles": PlaneRequest(Direction.SAGITTAL),
+    "render_general": PlaneRequest(Direction.OBLIQUE, orientation=oriented((30, 20, 10))),
+}
+
+unit = st.floats(-1.0, 1.0, allow_nan=False, width=32)
+angle = st.one_of(st.sampled_from([0.0, 90.0, 180.0, 1e-7, 0.02]), st.floats(-180, 180, allow_nan=False))
+
+
+@st.composite
+def volumes(draw):
+    """Small volumes of noise: even, tilted or uneven; with padding, padded slices, or neither."""
+    count, rows, columns = draw(st.integers(1, 6)), draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    seed = draw(st.integers(0, 2**16))
+    random = np.random.default_rng(seed)
+    kind = draw(st.sampled_from(["even", "tilted", "uneven"]))
+    steps = random.uniform(0.4, 3.0, count) if kind == "uneven" else np.full(count, random.uniform(0.4, 3.0))
+    heights = np.concatenate([[0.0], np.cumsum(steps)[:-1]])
+    tilt = random.uniform(-0.5, 0.5, 2) * draw(st.sampled_from([0, 1])) if kind != "even" else np.zeros(2)
+    shape = geometry(
+        rows,
+        columns,
+        heights=heights.tolist(),
+        orientation=draw(st.sampled_from([oriented((0, 0, 0)), oriented((90, 0, 0)), oriented((7, -4, 30))])),
+        spacing=draw(st.sampled_from([(1.0, 1.0), (0.7, 1.3)])),
+        drift=np.outer(heights, tilt).tolist(),
+    )
+    pixel_format = draw(st.sampled_from([HOUNSFIELD, UNSIGNED]))
+    low, high = pixel_format.limits
+    values = random.integers(low, high + 1, (count, rows, columns))
+    padding = draw(st.sampled_from([NOWHERE, pixel_format.padding_value]))
+    if padding != NOWHERE:
+        values[random.random(values.shape) < 0.2] = padding
+    usable = random.random(count) > draw(st.sampled_from([0.0, 0.3]))
+    return volume(shape, values, pixel_format, padding=padding, usable=usable.tolist())
+
+
+@st.composite
+def plans(draw, shape):
+    """Planes of any kind near the volume: also ones that miss it, hardly move, or have one pixel."""
+    turned = oriented((draw(angle), draw(angle), draw(angle)))
+    row, column = np.array(turned[:3]), np.array(turned[3:])
+    rows, columns, count = draw(st.integers(1, 9)), draw(st.integers(1, 9)), draw(st.integers(1, 3))
+    spacing = draw(st.sampled_from([1.0, 0.5, 2.5, 1e-4, 0.9999999]))
+    corner = np.array(shape.positions[draw(st.integers(0, shape.slices - 1))])
+    start = corner + np.array(
+        [draw(st.sampled_from([0.0, 1.0, -0.5, 2.25, 60.0])) + draw(unit) for _ in range(3)]
+    )
+    interval = draw(st.sampled_from([1.0, 0.3]))
+    samples = draw(st.integers(1, 4))
+    offsets = np.linspace(-1.5, 1.5, samples) if samples > 1 else np.zeros(1)
+    weights = np.ones(samples) / samples
+    method = draw(st.sampled_from(Method))
+    request = PlaneRequest(Direction.OBLIQUE, turned, None, Operation.SLAB, 3.0, interval, method)
+    positions = [tuple((start + place * interval * np.cross(row, column)).tolist()) for place in range(count)]
+    return PlanePlan(
+        request, tuple(row), tuple(column), spacing, rows, columns, tuple(positions), interval, 3.0,
+        tuple(offsets.tolist()), tuple(weights.tolist()), ((),) * count, ((),) * count,
+    )  # fmt: skip
+
+
+def both(scene, plan, interpolation):
+    """Return all planes by the kernels and by the reference, as whole numbers that can be subtracted."""
+    shape = (len(plan.positions), plan.rows, plan.columns)
+    fast, true = np.full(shape, 12345, np.int16), np.full(shape, -12345, np.int16)
+    compiled.render_chunk(scene, plan, range(shape[0]), interpolation, 0, fast)
+    reference.render_chunk(scene, plan, range(shape[0]), interpolation, 0, true)
+    return fast.view(scene.dtype).astype(int), true.view(scene.dtype).astype(int)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+@pytest.mark.parametrize("interpolation", Interpolation)
+def test_kernels_agree_with_the_reference_within_one_value(data, interpolation):
+    scene = data.draw(volumes())
+    plan = data.draw(plans(scene.geometry))
+    fast, true = both(scene, plan, interpolation)
+    assert np.abs(fast - true).max() <= 1
