@@ -14,6 +14,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``query``, ``matching`` C-FIND and retrieve identifiers
 * ``promises``     what presets would yield of each series
 * ``results``      finished reconstructions, kept under a budget
+* ``decisions``    what a person settles: conflicts, removals
 * ``recover``, ``imports``, ``arrivals``, ``digests``
 """
 

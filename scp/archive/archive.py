@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import Row, delete, func, select
 
 from scp import config
-from scp.archive import layout, query, recover
+from scp.archive import decisions, layout, query, recover
 from scp.archive.arrivals import Arrivals
 from scp.archive.filing import Filing
 from scp.archive.imports import ImportSummary, import_files
@@ -131,8 +131,15 @@ class Archive:
         return self._scan.read_folder(folder)
 
     def sweep(self) -> int:
-        """Index what people copied in, changed or took away; return how many files were read."""
-        return self._scan.sweep()
+        """Index what people copied in, changed or took away; return how many files were read.
+
+        The first sweep of an index made anew also finds the conflicts again.
+        """
+        count = self._scan.sweep()
+        if self._index.made_anew:
+            recover.note_conflicts(self._index, self._root)
+            self._index.made_anew = False
+        return count
 
     def look_again(self, within_s: float) -> None:
         """Sweep once more, or wait for the sweep that runs, for at most *within_s* seconds."""
@@ -221,6 +228,14 @@ class Archive:
             uid: tuple(absolute_path(self._root, row.folder, row.name) for row in found)
             for uid, found in rows.items()
         }
+
+    def keep(self, sop_instance_uid: str, path: Path) -> tuple[Path, ...]:
+        """Settle a conflict for *path*, set the other contents aside and return where; raises ``Refused``."""
+        return decisions.keep(self._index, self._root, sop_instance_uid, path)
+
+    def remove(self, sop_instance_uid: str) -> tuple[Path, ...]:
+        """Delete every file of an instance and return which they were; raises ``Refused``."""
+        return decisions.remove(self._index, self._root, sop_instance_uid)
 
     def reject(self, note_sop_instance_uid: str, sop_instance_uids: Collection[str]) -> None:
         """Record that a rejection note refers to these instances, be they here yet or not."""

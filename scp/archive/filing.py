@@ -7,14 +7,14 @@ name, has its name durably before it has a row, and has a row before it is ackno
 the row leaves a whole file that the next sweep finds.
 """
 
+import errno
 import os
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, select, update
 
@@ -27,6 +27,8 @@ from scp.archive.series_homes import SeriesHomes
 from scp.errors import MprScpError, StoreRefused
 from scp.model import FileStamp, Stored
 from scp.part10 import open_regular
+
+NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
 
 @dataclass(slots=True)
@@ -114,17 +116,17 @@ class Filing:
         return Stored(uid, path, outcome)
 
     def _is_still_there(self, row: Row[Any]) -> bool:
-        with suppress(OSError):
-            path = absolute_path(self._root, row.folder, row.name)
-            status = path.lstat()
-            return (status.st_size, status.st_mtime_ns) == (row.size, row.mtime_ns)
-        return False
+        return absolute_path(self._root, row.folder, row.name).is_file()
 
     def _is_identical(self, connection: Connection, row: Row[Any], spooled: Spooled) -> bool:
         """Tell whether a file holds the same bytes; one that people copied in is digested now."""
-        data_set_bytes = spooled.size - spooled.data_set_offset
-        same_syntax = row.transfer_syntax_uid == spooled.origin.transfer_syntax_uid
-        if not same_syntax or row.size - row.data_set_offset != data_set_bytes:
+        path = absolute_path(self._root, row.folder, row.name)
+        if row.transfer_syntax_uid != spooled.origin.transfer_syntax_uid:
+            return False
+        status = path.stat()
+        if (status.st_size, status.st_mtime_ns) != (row.size, row.mtime_ns):
+            return _same_bytes(path, spooled)
+        if row.size - row.data_set_offset != spooled.size - spooled.data_set_offset:
             return False
         digests = Digests(row.header_sha256, row.pixel_sha256)
         if not digests.header:
@@ -153,14 +155,13 @@ class Filing:
         for name in (*names, instance_name(uid, content)):
             path = folder / name
             try:
-                os.link(spooled.path, path)
+                _move_in(spooled.path, path)
             except FileExistsError:
                 if _same_bytes(path, spooled):
                     return path, False
                 continue
             job.linked = path
             job.to_sync.add(folder)
-            spooled.path.unlink()
             return path, True
         raise StoreRefused("files of other content hold both names that the instance could have")
 
@@ -177,6 +178,22 @@ class Filing:
             seen_ns=time.time_ns(),
             series_id=self._homes.id_of,
         )
+
+
+def _move_in(source: Path, target: Path) -> None:
+    """Give a file its new name; raises ``FileExistsError`` rather than replace what has that name.
+
+    A file system without hard links (exFAT, some network shares) has the name taken by an empty file first.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        target.touch(mode=0o640, exist_ok=False)
+        source.replace(target)
+    else:
+        source.unlink()
 
 
 def _as_ours(error: Exception) -> Exception:

@@ -9,6 +9,7 @@ Paths are relative to the root and stored as bytes, since a file's name need not
 """
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,6 +42,9 @@ from scp.errors import IndexUnavailable
 
 SCHEMA_VERSION: Final = 2
 """An index of another version is rebuilt."""
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a writer waits for one in another process: an import beside the node, say."""
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
 
@@ -167,6 +171,7 @@ class IndexDatabase:
         self._engine = engine
         self._writer = threading.RLock()
         self.when_rolled_back: Callable[[], None] = lambda: None
+        self.made_anew = False
 
     @classmethod
     def open(cls, database: str, work_folder: Path) -> "IndexDatabase":
@@ -179,7 +184,9 @@ class IndexDatabase:
         path = work_folder / "index.sqlite"
         try:
             return cls(_sqlite(path))._prepared()
-        except IndexUnavailable:
+        except IndexUnavailable as error:
+            if not _is_damage(error):
+                raise
             _set_aside(path)
             return cls(_sqlite(path))._prepared()
 
@@ -188,6 +195,7 @@ class IndexDatabase:
             metadata.create_all(connection)
             found = connection.scalars(select(version.c.number)).all()
             if found != [SCHEMA_VERSION]:
+                self.made_anew = True
                 metadata.drop_all(connection)
                 metadata.create_all(connection)
                 connection.execute(version.insert().values(number=SCHEMA_VERSION))
@@ -226,7 +234,7 @@ def _translated() -> Iterator[None]:
 
 
 def _sqlite(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10.0})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -236,6 +244,12 @@ def _sqlite(path: Path) -> Engine:
         cursor.close()
 
     return engine
+
+
+def _is_damage(error: IndexUnavailable) -> bool:
+    """Tell a file that is no sound database from one that is locked, full or out of reach: that one stays."""
+    cause = getattr(error.__cause__, "orig", None)
+    return getattr(cause, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _set_aside(path: Path) -> None:

@@ -177,6 +177,18 @@ def test_a_whole_file_without_a_row_is_taken_as_the_duplicate_it_is(archive: Arc
     assert [facts.path for facts in archive.instance_files(first.sop_instance_uid)] == [first.path]
 
 
+def test_a_file_system_without_hard_links_stores_all_the_same(
+    archive: Archive, store: Store, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fail_at(monkeypatch, "link", OSError(errno.EPERM, "no hard links"))
+    in_the_way = store(image(0)).path.with_name(f"{image(1).SOPInstanceUID}.dcm")
+    in_the_way.write_bytes(b"somebody's own")
+    stored = store(image(1))
+    assert in_the_way.read_bytes() == b"somebody's own"
+    assert pydicom.dcmread(stored.path).PixelData == image(1).PixelData
+    assert list(spool.iterdir()) == []
+
+
 # what is refused
 
 

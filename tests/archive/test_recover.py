@@ -1,12 +1,15 @@
 """Order after a crash, and what verify sees."""
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from scp import config
 from scp.archive import Archive
+from scp.errors import IndexUnavailable
 from scp.model import Progress
 from tests.archive.conftest import Store, store_into
 from tests.builders import image, series, write
@@ -46,6 +49,34 @@ def test_an_index_that_cannot_be_used_is_made_anew(settings: config.Archive, dam
     with Archive.open(settings) as archive:
         archive.reindex()
         assert [facts.path for facts in archive.instance_files(stored.sop_instance_uid)] == [stored.path]
+
+
+def test_an_index_that_is_only_locked_is_not_thrown_away(
+    settings: config.Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scp.archive.index.BUSY_TIMEOUT_S", 0.01)
+    with Archive.open(settings) as archive:
+        store_into(archive, image())
+    index = Path(settings.root) / ".scp" / "index.sqlite"
+    with closing(sqlite3.connect(index)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("UPDATE version SET number = number")
+        with pytest.raises(IndexUnavailable):
+            Archive.open(settings)
+    with Archive.open(settings) as archive:
+        assert archive.instance_count() == 1
+
+
+def test_the_first_sweep_of_a_new_index_finds_the_conflicts_again(settings: config.Archive) -> None:
+    with Archive.open(settings) as archive:
+        for description in ("one", "other"):
+            path = store_into(archive, image(SeriesDescription=description)).path
+            os.utime(path, ns=(0, 0))
+        expected = archive.conflicts()
+    (Path(settings.root) / ".scp" / "index.sqlite").unlink()
+    with Archive.open(settings) as archive:
+        archive.sweep()
+        assert set(archive.conflicts()) == set(expected)
 
 
 @pytest.mark.parametrize(("at", "where"), [(-1, "Pixel Data"), (700, "the header")])

@@ -1,0 +1,86 @@
+"""What only a person can decide: which of two contents of one instance is right, and what must go.
+
+Files in folders of the node's own are moved or deleted; those that people keep elsewhere are never
+touched: then nothing is done, and the person is told which file to move away first.
+"""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, delete
+
+from scp.archive.filing import sync_folder
+from scp.archive.index import IndexDatabase, absolute_path, conflict
+from scp.archive.layout import WORK_FOLDER
+from scp.archive.records import delete_file, rows_of_uid
+from scp.errors import Code, Refused
+
+CONFLICTS_FOLDER: Final = "conflicts"
+
+
+def keep(index: IndexDatabase, root: Path, sop_instance_uid: str, path: Path) -> tuple[Path, ...]:
+    """Settle a conflict for the file *path*; return where the other contents went.
+
+    They are set aside in the node's own folder, where no scan, query or retrieve finds them. Copies of the
+    kept content in another transfer syntax go, too: which content they hold nobody has looked at.
+    Raises ``Refused`` (unknown-image) where *path* does not hold the instance, (duplicate-conflict) where
+    another file is not the node's to move.
+    """
+    with index.writing() as connection:
+        rows = rows_of_uid(connection, sop_instance_uid)
+        others = [row for row in rows if _path(root, row) != path]
+        if len(others) == len(rows):
+            raise Refused(Code.UNKNOWN_IMAGE, f"{path} is no known file of {sop_instance_uid}")
+        _only_own(root, others)
+        aside = tuple(_set_aside(root, _path(root, row)) for row in others)
+        _forget(connection, sop_instance_uid, others)
+    return aside
+
+
+def remove(index: IndexDatabase, root: Path, sop_instance_uid: str) -> tuple[Path, ...]:
+    """Delete every file of an instance and return which they were.
+
+    Raises ``Refused`` (unknown-image) where there is none, (duplicate-conflict) where one is not the
+    node's to delete.
+    """
+    with index.writing() as connection:
+        rows = rows_of_uid(connection, sop_instance_uid)
+        if not rows:
+            raise Refused(Code.UNKNOWN_IMAGE, f"no file holds {sop_instance_uid}")
+        _only_own(root, rows)
+        paths = tuple(_path(root, row) for row in rows)
+        for path in paths:
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        _forget(connection, sop_instance_uid, rows)
+    return paths
+
+
+def _path(root: Path, row: Row[Any]) -> Path:
+    return absolute_path(root, row.folder, row.name)
+
+
+def _only_own(root: Path, rows: Iterable[Row[Any]]) -> None:
+    """Raise unless every file lies in the home of its series."""
+    for row in rows:
+        if row.home != row.folder:
+            raise Refused(
+                Code.DUPLICATE_CONFLICT,
+                f"{_path(root, row)} lies in a folder that people keep: move it away, then ask again",
+            )
+
+
+def _set_aside(root: Path, path: Path) -> Path:
+    target = root / WORK_FOLDER / CONFLICTS_FOLDER / f"{time.time_ns()}_{path.name}"
+    path.rename(target)
+    sync_folder(target.parent)
+    sync_folder(path.parent)
+    return target
+
+
+def _forget(connection: Connection, sop_instance_uid: str, rows: Iterable[Row[Any]]) -> None:
+    for row in rows:
+        delete_file(connection, row.folder, row.name)
+    connection.execute(delete(conflict).where(conflict.c.sop_instance_uid == sop_instance_uid))
