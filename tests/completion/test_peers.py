@@ -431,7 +431,10 @@ def test_the_request_ends_with_its_deadline_whatever_the_peers_are_allowed(archi
     assert report.searches
 
 
-def test_nobody_waits_for_a_slow_peer_once_all_is_found(archive: ArchiveTwin, truthful: PeerTwin) -> None:
+def test_nobody_waits_for_a_slow_peer_once_all_is_found(
+    archive: ArchiveTwin, truthful: PeerTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scp.completion.peers.ENDS_PATIENCE_S", 60.0)
     twins = {"SLOW": Silent(archive), "PACS": truthful}
     peers = (peer("SLOW", deadline=60.0), peer("PACS"))
     begun = time.monotonic()
@@ -634,6 +637,35 @@ def test_a_request_whose_companion_gives_up_retrieves_by_itself(archive: Archive
         with pytest.raises(Cancelled):
             first.result(30)
         assert numbers(second.result(30)) == WHOLE
+
+
+def test_nobody_waits_for_a_retrieval_that_was_given_up_and_does_not_end(archive: ArchiveTwin) -> None:
+    gone, end = threading.Event(), threading.Event()
+
+    class Deaf(PeerTwin):
+        reached = threading.Event()
+
+        def fetch(self, uids: tuple[str, ...], cancelled: IsCancelled, within_s: float) -> None:
+            if self.reached.is_set():
+                super().fetch(uids, cancelled, within_s)
+            else:
+                self.reached.set()
+                end.wait(30)
+
+    pacs, telling = Deaf(archive, series(12)), Telling.of(PeerStates())
+    settings = surroundings_with(archive, {"PACS": pacs}, peer_states=telling.states)
+    current = archive.root / "s/0001.dcm"
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(completed, current, settings, deadline_s=30.0, cancelled=gone.is_set)
+        assert pacs.reached.wait(10)
+        second = pool.submit(completed, current, settings, deadline_s=30.0)
+        assert telling.waited.wait(10)
+        gone.set()
+        with pytest.raises(Cancelled):
+            first.result(30)
+        assert numbers(second.result(30)) == WHOLE
+        end.set()
 
 
 def test_a_peer_that_is_busy_with_others_is_not_overrun(archive: ArchiveTwin, truthful: PeerTwin) -> None:
