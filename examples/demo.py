@@ -72,6 +72,12 @@ host = "127.0.0.1"
 port = {archive}
 complete_from = true
 retrieve = "get"
+[presets.MPR_COR]
+direction = "CORONAL"
+interval = 2.0
+[presets.MPR_SAG]
+direction = "SAGITTAL"
+interval = 2.0
 """
 
 
@@ -189,10 +195,9 @@ def receive(folder: Path) -> Iterator[int]:
 
     def store(event: evt.Event) -> int:
         ds = event.dataset
-        ds.file_meta = event.file_meta
         path = folder / ds.SeriesInstanceUID / f"{int(ds.InstanceNumber):05d}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
-        ds.save_as(path, enforce_file_format=True)
+        path.write_bytes(event.encoded_dataset())
         return 0x0000
 
     ae = AE("DEMO")

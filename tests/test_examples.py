@@ -1,6 +1,8 @@
 """What the examples promise: the packed series is whole, and the phantom is where its headers say."""
 
 import hashlib
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -97,3 +99,16 @@ def test_the_packed_head_carries_its_licence_and_its_origin():
         "Redistribution and use in source and binary forms" in (EXAMPLES / "head_ct.LICENSE.txt").read_text()
     )
     assert "dcm_qa_ct" in (EXAMPLES / "head_ct.ORIGIN.md").read_text()
+
+
+@pytest.mark.wire
+def test_the_demo_goes_the_whole_way(tmp_path):
+    phantom.write(tmp_path / "data", Acquisition(pixel_mm=8, step_mm=12))
+    program = [sys.executable, EXAMPLES / "demo.py", "--data", tmp_path / "data", "--out", tmp_path / "out"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "missing-instances: 2 of 31" in done.stdout
+    assert "used           31 of 31" in done.stdout
+    for reason in ("not-dicom 2", "other-patient 1", "other-series-number 1"):
+        assert reason in done.stdout
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
