@@ -1,7 +1,7 @@
 """Which image stands for a series when a request names no image (S0).
 
 Every image of the series is sorted into the stack in which it would be used; where exactly one stack is large
-enough, its middle image becomes the current one.
+enough, or only one is there, its middle image becomes the current one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,16 @@ from scp.selection.sorting import in_fixed_order, place
 def current_of_series(facts: Sequence[FileFacts], rules: SelectionRules) -> FileFacts:
     """Return the middle image of the one stack of *facts* that holds the minimum number of images.
 
-    Raises ``Refused``: which-stack, naming one SOP Instance UID of each; too-few-images where no stack is
-    large enough; the reason of the images where none of them can be part of a volume.
+    A series that is here in part has one smaller stack: its middle image will do, since images are counted
+    after the searches.
+    Raises ``Refused``: which-stack, naming one SOP Instance UID of each; too-few-images where none of
+    several stacks is large enough; the reason of the images where none of them can be part of a volume.
     """
     reports = list(_selections(facts, rules))
-    stacks = [report.stack for report in reports]
+    stacks = [report.stack for report in reports if report.stack]
     large = [stack for stack in stacks if len(stack) >= rules.minimum_images]
-    if len(large) == 1:
-        return _middle(large[0])
+    if len(large or stacks) == 1:
+        return _middle((large or stacks)[0])
     if large:
         named = ", ".join(f"{_middle(stack).sop_instance_uid} ({len(stack)} images)" for stack in large)
         raise Refused(

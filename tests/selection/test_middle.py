@@ -49,6 +49,11 @@ def test_s0_time_points_are_two_stacks():
     assert caught.value.code == Code.WHICH_STACK
 
 
+def test_s0_a_series_that_is_here_in_part_has_a_middle_and_is_counted_after_the_searches():
+    slices = series(4)
+    assert current_of_series(slices, RULES) is slices[2]
+
+
 def test_s0_no_stack_large_enough_is_refused_with_the_largest():
     with pytest.raises(Refused) as caught:
         current_of_series([*series(7), *coronal(8)], RULES)
