@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from scp.completion import HeldInstance, PeerStates, Surroundings
-from scp.errors import Cancelled, Code, PeerFailed
+from scp.errors import Cancelled, Code, MprScpError, PeerFailed
 from scp.model import IsCancelled, SelectionReport
 from tests.builders import ramp, series, uid, write, write_series
 from tests.completion.world import (
@@ -498,19 +498,25 @@ def test_a_cancelled_request_ends_at_once(archive: ArchiveTwin) -> None:
     assert within(1.0)(begun)
 
 
-def test_a_peer_that_is_given_up_has_not_failed(archive: ArchiveTwin) -> None:
+@pytest.mark.parametrize("ends_with", [Cancelled, PeerFailed])
+def test_a_peer_that_is_given_up_has_not_failed(archive: ArchiveTwin, ends_with: type[MprScpError]) -> None:
     states, ended = PeerStates(), threading.Event()
 
     class Watched(NeverDone):
         def fetch(self, uids: tuple[str, ...], cancelled: IsCancelled, within_s: float) -> None:
             try:
                 super().fetch(uids, cancelled, within_s)
+            except Cancelled:
+                raise ends_with("cut off") from None
             finally:
                 ended.set()
 
     run(archive, {"PACS": Watched(archive, series(12))}, peer_states=states)
 
     assert ended.wait(SLACK_S)
+    for thread in threading.enumerate():
+        if thread.name == "completion from PACS":
+            thread.join(SLACK_S)
     assert states.of(peer("PACS")).failures == 0
 
 
