@@ -61,7 +61,8 @@ class Archive:
         for path in (root, work, work / "spool", work / "conflicts", work / "results"):
             path.mkdir(parents=True, exist_ok=True)
         recover.empty_spool(work / "spool")
-        return cls(settings, root, IndexDatabase.open(settings.database, work), tuple(extra_keywords))
+        keywords = tuple(extra_keywords)
+        return cls(settings, root, IndexDatabase.open(settings.database, work, keywords), keywords)
 
     def close(self) -> None:
         self._index.close()

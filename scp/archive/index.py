@@ -34,13 +34,15 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    inspect,
     select,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
 from scp.errors import IndexUnavailable
+from scp.model import HEADER_KEYWORDS
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """An index of another version is rebuilt."""
 
 BUSY_TIMEOUT_S = 10.0
@@ -50,7 +52,13 @@ _Key = BigInteger().with_variant(Integer, "sqlite")
 
 metadata: Final = MetaData()
 
-version = Table("version", metadata, Column("number", Integer, nullable=False))
+version = Table(
+    "version",
+    metadata,
+    Column("number", Integer, nullable=False),
+    Column("keywords", Text, nullable=False),
+)
+"""Which schema this is, and which keywords beside the usual ones were decoded into it."""
 
 folder = Table(
     "folder",
@@ -174,31 +182,31 @@ class IndexDatabase:
         self.made_anew = False
 
     @classmethod
-    def open(cls, database: str, work_folder: Path) -> "IndexDatabase":
-        """Open the database, made anew where it is damaged or of another version.
+    def open(cls, database: str, work_folder: Path, keywords: tuple[str, ...] = ()) -> "IndexDatabase":
+        """Open the database, made anew where it is damaged, of another version, or lacks *keywords*.
 
         *database* is ``sqlite`` (a file in *work_folder*) or a SQLAlchemy URL.
         """
         if database != "sqlite":
-            return cls(create_engine(database))._prepared()
+            return cls(create_engine(database))._prepared(keywords)
         path = work_folder / "index.sqlite"
         try:
-            return cls(_sqlite(path))._prepared()
+            return cls(_sqlite(path))._prepared(keywords)
         except IndexUnavailable as error:
             if not _is_damage(error):
                 raise
             _set_aside(path)
-            return cls(_sqlite(path))._prepared()
+            return cls(_sqlite(path))._prepared(keywords)
 
-    def _prepared(self) -> "IndexDatabase":
+    def _prepared(self, keywords: tuple[str, ...]) -> "IndexDatabase":
+        wanted = {keyword for keyword in keywords if keyword not in HEADER_KEYWORDS}
         with self.writing() as connection:
-            metadata.create_all(connection)
-            found = connection.scalars(select(version.c.number)).all()
-            if found != [SCHEMA_VERSION]:
+            if not _is_usable(connection, wanted):
                 self.made_anew = True
                 metadata.drop_all(connection)
                 metadata.create_all(connection)
-                connection.execute(version.insert().values(number=SCHEMA_VERSION))
+                row = {"number": SCHEMA_VERSION, "keywords": " ".join(sorted(wanted))}
+                connection.execute(version.insert(), row)
         return self
 
     def close(self) -> None:
@@ -244,6 +252,19 @@ def _sqlite(path: Path) -> Engine:
         cursor.close()
 
     return engine
+
+
+def _is_usable(connection: Connection, keywords: set[str]) -> bool:
+    """Tell whether the tables are there, of this version, and hold all *keywords*."""
+    if not all(map(inspect(connection).has_table, metadata.tables)):
+        return False
+    columns = {column["name"] for column in inspect(connection).get_columns(version.name)}
+    if not columns >= set(version.c.keys()):
+        return False
+    found = connection.execute(select(version)).all()
+    return (
+        len(found) == 1 and found[0].number == SCHEMA_VERSION and keywords <= set(found[0].keywords.split())
+    )
 
 
 def _is_damage(error: IndexUnavailable) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, select
 
+from scp.archive.birth_time import birth_time_ns
 from scp.archive.filing import forget_empty_series
 from scp.archive.index import IndexDatabase, absolute_path, file, folder, relative_bytes
 from scp.archive.layout import WORK_FOLDER
@@ -30,6 +31,10 @@ from scp.part10 import FileRead, read_file
 
 SETTLED_NS: Final = 2_000_000_000
 """A file or folder younger than this may still be being written."""
+
+
+MOST_REMEMBERED: Final = 4096
+"""Files whose facts are remembered: some 30 MiB, the folders that requests look at again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Scan:
     def __init__(self, root: Path, index: IndexDatabase, homes: SeriesHomes, extra: tuple[str, ...]) -> None:
         self._root, self._index, self._homes, self._extra = root, index, homes, extra
         self._sweeping = threading.Lock()
+        self._decoded: dict[tuple[object, ...], tuple[FileFacts, ...]] = {}
 
     def read_folder(self, path: Path) -> tuple[FileFacts, ...]:
         """Return the facts of every entry of a folder but its sub-folders, by name.
@@ -104,7 +110,7 @@ class Scan:
 
     def current(self, row: Row[Any]) -> tuple[FileFacts, ...]:
         """Return the facts of an indexed file as it is now: read again if it changed, none if it is gone."""
-        facts = facts_of_row(row, self._root)
+        facts = self._remembered(row)
         try:
             stamp = FileStamp.of(facts[0].path.lstat())
         except OSError:
@@ -121,6 +127,18 @@ class Scan:
     @staticmethod
     def _flat(found: _Found) -> tuple[FileFacts, ...]:
         return tuple(fact for name in sorted(found.facts) for fact in found.facts[name])
+
+    def _remembered(self, row: Row[Any]) -> tuple[FileFacts, ...]:
+        """Return the facts of a row; decoding its JSON costs more than all else in a known folder."""
+        stamp = (row.device, row.inode, row.size, row.mtime_ns, row.ctime_ns)
+        key = (row.folder, row.name, *stamp, row.pixel_sha256)
+        facts = self._decoded.get(key)
+        if facts is None:
+            facts = facts_of_row(row, self._root)
+            if len(self._decoded) >= MOST_REMEMBERED:
+                self._decoded.clear()
+            self._decoded[key] = facts
+        return facts
 
     def _indexed(self, path: Path) -> dict[bytes, Row[Any]]:
         with self._index.reading() as connection:
@@ -148,7 +166,7 @@ class Scan:
                 continue
             found.gone.discard(name)
             row = indexed.get(name)
-            facts = facts_of_row(row, self._root) if row is not None else ()
+            facts = self._remembered(row) if row is not None else ()
             if facts and facts[0].stamp == FileStamp.of(status):
                 found.facts[name] = facts
                 continue
@@ -254,8 +272,9 @@ class Scan:
         mtime_ns = status.st_mtime_ns if trusted and status.st_mtime_ns < now_ns - SETTLED_NS else 0
         with self._index.writing() as connection:
             if row is None:
+                created_ns = birth_time_ns(absolute_path(self._root, place))
                 connection.execute(
-                    folder.insert(), {"path": place, "mtime_ns": mtime_ns, "created_ns": now_ns}
+                    folder.insert(), {"path": place, "mtime_ns": mtime_ns, "created_ns": created_ns or now_ns}
                 )
             elif row.mtime_ns != mtime_ns:
                 connection.execute(folder.update().where(folder.c.path == place).values(mtime_ns=mtime_ns))

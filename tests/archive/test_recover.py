@@ -67,6 +67,19 @@ def test_an_index_that_is_only_locked_is_not_thrown_away(
         assert archive.instance_count() == 1
 
 
+def test_an_index_without_a_keyword_that_is_now_wanted_is_made_anew(settings: config.Archive) -> None:
+    with Archive.open(settings) as archive:
+        store_into(archive, image(OperatorsName="Doe^John"))
+    with Archive.open(settings, ["SeriesNumber"]) as archive:
+        assert archive.instance_count() == 1
+    with Archive.open(settings, ["OperatorsName"]) as archive:
+        archive.reindex()
+        (facts,) = archive.instance_files(image().SOPInstanceUID)
+        assert facts.header.text("OperatorsName") == "Doe^John"
+    with Archive.open(settings) as archive:
+        assert archive.instance_count() == 1
+
+
 def test_the_first_sweep_of_a_new_index_finds_the_conflicts_again(settings: config.Archive) -> None:
     with Archive.open(settings) as archive:
         for description in ("one", "other"):

@@ -1,6 +1,7 @@
 """Folders as people leave them: read whole, indexed where they lie, never written to."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from scp import config
 from scp.archive import Archive
+from scp.archive.birth_time import birth_time_ns
 from scp.errors import Code
 from scp.model import FileFacts, PixelData
 from scp.part10 import read_facts
@@ -219,7 +221,17 @@ def test_folders_are_told_with_the_time_they_came_to_be(archive: Archive, theirs
     archive.sweep()
     seen = {folder.path: folder.created_ns for folder in archive.folders()}
     assert set(seen) == {theirs.parent, theirs, theirs / "below"}
-    assert all(created_ns > 0 for created_ns in seen.values())
+    assert all(0 < created_ns <= time.time_ns() for created_ns in seen.values())
+
+
+def test_a_folder_s_creation_outlives_its_changes_and_the_index(archive: Archive, theirs: Path) -> None:
+    if not birth_time_ns(theirs):
+        pytest.skip("this file system does not tell when a folder was created")
+    archive.sweep()
+    before = archive.folders()
+    (theirs / "another.txt").write_text("new")
+    archive.reindex()
+    assert archive.folders() == before
 
 
 def test_an_index_made_anew_says_the_same(archive: Archive, theirs: Path, store: Store) -> None:
