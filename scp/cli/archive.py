@@ -25,13 +25,16 @@ conflicts = typer.Typer(
 )
 
 
+InstanceUID = Annotated[str, typer.Argument(metavar="UID", help="The SOP Instance UID.")]
+
+
 class ArchiveDamaged(MprScpError):
     """Files of the archive are no longer what was stored."""
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("import")(import_)
-    for command in (verify, reindex):
+    for command in (verify, reindex, remove):
         app.command()(command)
     app.add_typer(conflicts, name="conflicts")
 
@@ -111,6 +114,35 @@ def list_conflicts(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     for uid, paths in found.items():
         print("\n".join([uid, *(f"  {path}" for path in paths)]))
     print(f"{len(found)} conflicts")
+
+
+@conflicts.command("keep")
+def keep(
+    uid: InstanceUID,
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, help="The version that is right.")],
+    config: ConfigFile = None,
+) -> None:
+    """Keep one version of an instance; the others are set aside in the archive's own folder.
+
+    \b
+    Example:
+      mpr-scp conflicts keep 1.2.3 archive/2026-01-31/P/S/1/1.2.3.dcm --config config/node.toml
+    """
+    with _archive(config) as archive:
+        aside = archive.keep(uid, file.absolute())
+    print("\n".join([f"kept {file}", *(f"set aside: {path}" for path in aside)]))
+
+
+def remove(uid: InstanceUID, config: ConfigFile = None) -> None:
+    """Delete an instance from the archive, every file that holds it.
+
+    \b
+    Example:
+      mpr-scp remove 1.2.3 --config config/node.toml
+    """
+    with _archive(config) as archive:
+        removed = archive.remove(uid)
+    print("\n".join(f"deleted {path}" for path in removed))
 
 
 @contextmanager

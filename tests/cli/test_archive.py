@@ -81,11 +81,37 @@ def test_reindex_finds_what_the_files_say(run, messy, tmp_path):
     assert run("verify")[1] == "3 instances read\n"
 
 
-def test_conflicts_are_listed_with_their_files(run, tmp_path):
-    assert run("conflicts", "list")[1] == "0 conflicts\n"
+@pytest.fixture
+def conflict(run, tmp_path) -> tuple[str, list[Path]]:
+    """Import one instance in two versions; return its UID and the files that hold it."""
     run("import", write(image(), tmp_path / "in" / "one.dcm"))
     run("import", write(image(PatientSex="F"), tmp_path / "in" / "other.dcm"))
-    code, out, _ = run("conflicts", "list")
-    assert code == 0
-    assert out.splitlines()[0] == str(image().SOPInstanceUID)
-    assert sum(line.startswith("  ") for line in out.splitlines()) == 2
+    return str(image().SOPInstanceUID), stored(tmp_path)
+
+
+def test_conflicts_are_listed_with_their_files(run, conflict):
+    uid, files = conflict
+    first, *rest = run("conflicts", "list")[1].splitlines()
+    assert (first, rest[-1]) == (uid, "1 conflicts")
+    assert {line.strip() for line in rest[:-1]} == set(map(str, files))
+
+
+def test_keeping_one_version_settles_a_conflict(run, conflict, tmp_path):
+    uid, (kept, _other) = conflict
+    code, out, _ = run("conflicts", "keep", uid, kept)
+    assert (code, out.splitlines()[0]) == (0, f"kept {kept}")
+    assert run("conflicts", "list")[1] == "0 conflicts\n"
+    assert stored(tmp_path) == [kept]
+
+
+def test_remove_deletes_every_file_of_an_instance(run, conflict, tmp_path):
+    uid, files = conflict
+    code, out, _ = run("remove", uid)
+    assert (code, set(out.splitlines())) == (0, {f"deleted {path}" for path in files})
+    assert stored(tmp_path) == []
+
+
+def test_removing_what_is_not_there_is_refused(run):
+    code, _, err = run("remove", "1.2.3")
+    assert code == 1
+    assert "1.2.3" in err
