@@ -57,8 +57,12 @@ class Encoder:
         self._references = References(series.references)
 
     def objects(self, planes: Iterable[NDArray[np.generic]]) -> Iterator[bytes]:
-        """Yield the Part 10 files that the *planes* of the series make, in order: one each, or one in all."""
-        pieces = (self.encode(index, pixels) for index, pixels in enumerate(planes))
+        """Yield the Part 10 files that the *planes* of the series make, in order: one each, or one in all.
+
+        Raises ``ValueError`` where there are more or fewer planes than were described.
+        """
+        count = len(self.series.objects) * self.series.frames_per_object
+        pieces = (self.encode(index, pixels) for index, pixels in zip(range(count), planes, strict=True))
         if self.series.frames_per_object == 1:
             yield from pieces
         else:

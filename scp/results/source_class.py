@@ -133,7 +133,7 @@ PT_ROWS = amended(
         copied_from_middle("SeriesTime", "C.8.9.1"),
         _or_else(copied("Units", "C.8.9.1"), "NONE"),
         _or_else(copied("CountsSource", "C.8.9.1"), "EMISSION"),
-        Row("SeriesType", "C.8.9.1.1.3", _series_type),
+        Row("SeriesType", "C.8.9.1", _series_type),
         Row("NumberOfSlices", "C.8.9.1", lambda b: len(b.plan.positions)),
         copied("CorrectedImage", "C.8.9.1", TYPE_2),
         copied("RandomsCorrectionMethod", "C.8.9.1"),

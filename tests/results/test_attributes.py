@@ -76,7 +76,10 @@ def test_what_the_middle_source_lacks_comes_from_one_that_states_it(stack):
 
 
 def test_the_middle_source_speaks_where_sources_differ(stack):
-    assert header(one_stating(stack, MIDDLE, StudyDescription="Follow-up")).StudyDescription == "Follow-up"
+    differing = one_stating(
+        all_stating(stack, StudyDescription="First"), MIDDLE, StudyDescription="Follow-up"
+    )
+    assert header(differing).StudyDescription == "Follow-up"
 
 
 def test_private_marks_of_deidentification_survive(stack):
@@ -136,6 +139,7 @@ def test_series_and_content_are_dated_by_the_newest_acquisition(stack):
 def test_times_of_different_precision_compare_as_times(stack):
     late = one_stating(stack, 4, AcquisitionTime="1011")
     assert header(one_stating(late, 5, AcquisitionTime="101112.25")).SeriesTime == "101112.25"
+    assert header(one_stating(stack, 4, AcquisitionTime="11")).SeriesTime == "11"
 
 
 def test_a_date_and_time_in_one_attribute_count_too(stack):

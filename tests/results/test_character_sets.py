@@ -4,7 +4,7 @@ from io import BytesIO
 
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scp.model import UNDECODABLE
@@ -60,6 +60,7 @@ LETTERS = st.characters(
 NAMES = st.text(LETTERS, min_size=1, max_size=20)
 
 
+@settings(max_examples=40)
 @given(family=NAMES, given_name=NAMES, study=NAMES)
 @pytest.mark.parametrize(
     "terms", ["ISO_IR 100", "ISO_IR 192", None, ("", "ISO 2022 IR 87"), "GB18030", "NONSENSE"]
@@ -72,6 +73,7 @@ def test_any_name_comes_back_whatever_the_sources_character_set(stack, terms, fa
     assert ds.StudyDescription == study
 
 
+@settings(max_examples=60)
 @given(text=st.text(LETTERS, max_size=90))
 def test_any_series_description_fits_and_keeps_ours_whole(stack, text):
     ds = pydicom.dcmread(BytesIO(first_object(all_stating(stack, SeriesDescription=text or None))))

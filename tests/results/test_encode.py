@@ -132,6 +132,14 @@ def test_a_pet_image_counts_itself_in_image_index_too(stack):
     assert encoder.header(0).NumberOfSlices == 4
 
 
+@pytest.mark.parametrize("sop_class", ["secondary_capture", "multiframe"])
+@pytest.mark.parametrize("count", [3, 5])
+def test_more_or_fewer_planes_than_described_are_no_result(stack, sop_class, count):
+    encoder = Encoder(described(stack, planned(), sop_class=sop_class))
+    with pytest.raises(ValueError, match="zip"):
+        list(encoder.objects(pixels_of(planned(count=count))))
+
+
 WRONG = {
     "transposed": np.zeros((7, 6), "<i2"),
     "unsigned": np.zeros((6, 7), "<u2"),

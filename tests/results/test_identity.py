@@ -102,6 +102,10 @@ def test_a_filled_slice_its_policy_and_a_note_that_is_written_are_another_result
     assert len(set().union(*results)) == sum(map(len, results))
 
 
+def test_another_policy_is_another_result_even_if_nothing_lacks(stack):
+    assert not uids(stack, policy=Policy.PAD) & uids(stack, policy=Policy.INTERPOLATE)
+
+
 def test_what_the_pixels_do_not_depend_on_leaves_the_result_alone(stack):
     elsewhere = tuple(replace(facts, path=Path("elsewhere") / facts.path.name, stamp=None) for facts in stack)
     assert uids(elsewhere, notes=[Note("no-preamble", "3 files")]) == uids(stack)
