@@ -10,17 +10,18 @@ from types import TracebackType
 from typing import Any
 
 from pydicom.dataset import Dataset
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, func, select
 
 from scp import config
 from scp.archive import decisions, layout, query, recover
 from scp.archive.arrivals import Arrivals
 from scp.archive.filing import Filing
 from scp.archive.imports import ImportSummary, import_files
-from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, rejection, series
+from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, series
 from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_space_or_refused
 from scp.archive.promises import Promises
 from scp.archive.records import ALL_COLUMNS, rows_of_uid
+from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
 from scp.archive.scan import Scan, SeenFolder
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import IndexUnavailable, OutOfSpace
@@ -46,6 +47,9 @@ class Archive:
         index.when_rolled_back = homes.forget
         self._scan = Scan(root, index, homes, extra_keywords)
         self._filing = Filing(root, index, homes, durable=settings.durable)
+        self._rejections = Rejections(index, root / layout.WORK_FOLDER / REJECTIONS_FOLDER)
+        if index.made_anew:
+            self._rejections.restore()
         self.arrivals = Arrivals()
         self.promises = Promises(index)
 
@@ -58,7 +62,14 @@ class Archive:
         """
         root = Path(settings.root).absolute()
         work = root / layout.WORK_FOLDER
-        for path in (root, work, work / "spool", work / "conflicts", work / "results"):
+        for path in (
+            root,
+            work,
+            work / "spool",
+            work / "conflicts",
+            work / "results",
+            work / REJECTIONS_FOLDER,
+        ):
             path.mkdir(parents=True, exist_ok=True)
         recover.empty_spool(work / "spool")
         keywords = tuple(extra_keywords)
@@ -240,17 +251,11 @@ class Archive:
 
     def reject(self, note_sop_instance_uid: str, sop_instance_uids: Collection[str]) -> None:
         """Record that a rejection note refers to these instances, be they here yet or not."""
-        row = {"note_sop_instance_uid": note_sop_instance_uid, "noted_ns": time.time_ns()}
-        with self._index.writing() as connection:
-            note = rejection.c.note_sop_instance_uid == note_sop_instance_uid
-            connection.execute(delete(rejection).where(note))
-            for uid in sorted(set(sop_instance_uids)):
-                connection.execute(rejection.insert(), {**row, "sop_instance_uid": uid})
+        self._rejections.add(note_sop_instance_uid, sop_instance_uids)
 
     def rejected(self) -> frozenset[str]:
         """Return the SOP Instance UIDs that rejection notes refer to."""
-        with self._index.reading() as connection:
-            return frozenset(connection.scalars(select(rejection.c.sop_instance_uid)))
+        return self._rejections.all()
 
     # order
 

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +39,6 @@ class _Job:
     stored: Stored | None = None
     failure: Exception | None = None
     linked: Path | None = None
-    to_sync: set[Path] = field(default_factory=set)
 
     @property
     def settled(self) -> bool:
@@ -53,6 +52,8 @@ class Filing:
         self._root, self._index, self._homes, self._durable = root, index, homes, durable
         self._turn = threading.Lock()
         self._waiting: list[_Job] = []
+        # folders whose entries changed; kept when a group fails, since the next one may rely on them
+        self._unsynced: set[Path] = set()
         self._waiting_lock = threading.Lock()
 
     def file(self, spooled: Spooled) -> Stored:
@@ -85,8 +86,9 @@ class Filing:
         with self._index.writing() as connection:
             outcomes = [self._place(connection, job) for job in group]
             if self._durable:
-                for folder in sorted(set().union(*(job.to_sync for job in group))):
+                for folder in sorted(self._unsynced):
                     sync_folder(folder)
+            self._unsynced.clear()
         for job, stored in zip(group, outcomes, strict=True):
             job.stored = stored
 
@@ -95,7 +97,6 @@ class Filing:
             if job.linked is not None:
                 job.linked.rename(job.spooled.path)
                 job.linked = None
-            job.to_sync.clear()
 
     def _place(self, connection: Connection, job: _Job) -> Stored:
         spooled = job.spooled
@@ -106,7 +107,7 @@ class Filing:
                 return Stored(uid, absolute_path(self._root, row.folder, row.name), "duplicate")
         outcome = "conflict" if any(_contradicts(row, spooled) for row in known) else "stored"
         folder = self._root / self._homes.home_of(connection, spooled.header, spooled.batch)
-        job.to_sync |= make_folders(folder)
+        self._unsynced |= make_folders(folder)
         path, fresh = self._link(job, folder, plain_name=not known)
         if not fresh:
             outcome = "duplicate"
@@ -161,7 +162,7 @@ class Filing:
                     return path, False
                 continue
             job.linked = path
-            job.to_sync.add(folder)
+            self._unsynced.add(folder)
             return path, True
         raise StoreRefused("files of other content hold both names that the instance could have")
 

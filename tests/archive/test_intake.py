@@ -329,6 +329,57 @@ def test_an_index_that_does_not_answer_refuses_and_leaves_no_file(
     assert list(spool.iterdir()) == []
 
 
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list that the archive's steps towards durability are written into as they are taken."""
+    steps: list[str] = []
+
+    def recording(module: str, name: str) -> None:
+        real = getattr(os, name)
+
+        def step(*arguments: object) -> object:
+            steps.append(name)
+            return real(*arguments)
+
+        monkeypatch.setattr(f"scp.archive.{module}.os.{name}", step)
+
+    for name in ("fdatasync", "link", "fsync"):
+        recording(_HOME[name], name)
+    return steps
+
+
+def test_content_is_synced_before_it_has_a_name_and_the_name_before_it_is_acknowledged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = _recorded(monkeypatch)
+    store(image(0))
+    assert steps == [
+        "fdatasync",
+        "link",
+        *["fsync"] * 5,
+    ]  # four new folders, and the file
+    steps.clear()
+    store(image(1))
+    assert steps == ["fdatasync", "link", "fsync"]
+
+
+def test_folders_made_for_one_that_failed_are_synced_for_the_next(
+    archive: Archive, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        _fail_at(patched, "link", OSError(errno.EIO, "once"))
+        assert _refused(archive, image(0)) is StoreRefused
+    steps = _recorded(monkeypatch)
+    store(image(0))
+    assert steps.count("fsync") == 5
+
+
+def test_without_durable_nothing_is_synced(settings: config.Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = _recorded(monkeypatch)
+    with Archive.open(settings.model_copy(update={"durable": False})) as archive:
+        assert store_into(archive, image()).outcome == "stored"
+    assert steps == ["link"]
+
+
 # many at once
 
 

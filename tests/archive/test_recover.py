@@ -9,7 +9,7 @@ import pytest
 
 from scp import config
 from scp.archive import Archive
-from scp.errors import IndexUnavailable
+from scp.errors import IndexUnavailable, Unparseable
 from scp.model import Progress
 from tests.archive.conftest import Store, store_into
 from tests.builders import image, series, write
@@ -136,6 +136,23 @@ def test_rejections_are_known_before_and_after_the_instances_arrive(archive: Arc
     archive.reject("1.2.4", ["1.5"])
     archive.reindex()
     assert archive.rejected() == {image().SOPInstanceUID, "1.5"}
+
+
+def test_rejections_outlive_the_index(settings: config.Archive) -> None:
+    with Archive.open(settings) as archive:
+        archive.reject("1.2.3", ["1.5", "1.6"])
+        archive.reject("1.2.3", ["1.5", "not a uid\n1.7"])
+    (Path(settings.root) / ".scp" / "index.sqlite").unlink()
+    with Archive.open(settings) as archive:
+        assert archive.rejected() == {"1.5"}
+
+
+@pytest.mark.parametrize("note", ["", "../../x", "1.2\n"])
+def test_a_note_of_no_legal_uid_writes_nothing(archive: Archive, note: str) -> None:
+    with pytest.raises(Unparseable):
+        archive.reject(note, ["1.5"])
+    assert archive.rejected() == frozenset()
+    assert list((archive.root / ".scp" / "rejections").iterdir()) == []
 
 
 def test_a_moved_archive_is_the_same_archive(settings: config.Archive, tmp_path: Path) -> None:
