@@ -51,8 +51,6 @@ def complete(
             proof.take(name, finding)
             pursuit.lacking = proof.lacking
         pursuit.check()
-        if not pursuit.lacking.curable:
-            break
     return proof.report
 
 

@@ -288,3 +288,19 @@ def test_a_single_image_is_completed_whole(tmp_path: Path) -> None:
     assert numbers(report) == WHOLE
     assert report.stack[0].path == tmp_path / "batch/one/0001.dcm"
     assert lines(report) == [("ancestors", "batch", 9, 11)]
+
+
+def test_a_few_images_are_completed_by_those_that_turn_up_beyond_them(tmp_path: Path) -> None:
+    slices = series(12)
+    write_series(slices[4:7], tmp_path / "batch/one")
+    write_series(slices, tmp_path / "batch/two")
+    write(series(13, PatientName="Doe^John")[12], tmp_path / "batch/two/stranger.dcm")
+
+    report = completed(
+        tmp_path / "batch/one/0001.dcm",
+        Surroundings(read_folder=Reader(), top=tmp_path / "batch", searches=("ancestors",)),
+    )
+
+    assert report.ok
+    assert numbers(report) == WHOLE
+    assert Code.ENDS_MISSING not in [note.code for note in report.notes]
