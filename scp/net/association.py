@@ -8,6 +8,7 @@ The state machine, ACSE and DIMSE messages (PS3.7, PS3.8) stay pynetdicom's.
 """
 
 import contextlib
+import functools
 import logging
 import queue
 import threading
@@ -94,6 +95,16 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self.dimse.msg_queue = NotifyingQueue(self._news.set)
         self.stream = stream
         self.set_socket(NodeSocket(self, stream))
+
+    @functools.cached_property
+    def sending_contexts(self) -> dict[str, dict[str, PresentationContext]]:
+        """The contexts on which we may be the SCU, by abstract and transfer syntax, once established."""
+        found: dict[str, dict[str, PresentationContext]] = {}
+        for context in self.accepted_contexts:
+            if context.as_scu is not False:
+                by_syntax = found.setdefault(str(context.abstract_syntax), {})
+                by_syntax.setdefault(str(context.transfer_syntax[0]), context)
+        return found
 
     @property
     def calling_ae_title(self) -> str:

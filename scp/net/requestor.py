@@ -7,20 +7,17 @@ against what was asked; data sets go in and out as the bytes that they are (``ne
 """
 
 import contextlib
-import socket
-import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, build_context
-from pynetdicom._globals import MODE_REQUESTOR
+from pynetdicom import build_context
 from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE
 from pynetdicom.dsutils import decode, encode
-from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, StoragePresentationContexts
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
@@ -31,17 +28,18 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
-from pynetdicom.transport import AddressInformation
 
 from scp.config import Config, Peer
-from scp.errors import Cancelled, MprScpError, PeerFailed, StoreRefused
+from scp.errors import MprScpError, PeerFailed, StoreRefused
 from scp.model import FileRef, Incoming, Origin, Sink, Stored
-from scp.net.association import Conduct, NodeAssociation, Rejection, Request
+from scp.net.association import NodeAssociation
 from scp.net.fastpath import StoreRequest
+from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender, Sent
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
-from scp.net.sending import Kind, Originator, contexts_for, send_file
-from scp.net.stream import Stream
-from scp.net.tls import check_certificate, requestor_context
+from scp.net.outgoing import Deadline, associate, end, release
+from scp.net.sending import Originator
+
+__all__ = ["Answers", "LazySender", "Requestor", "Sent", "SubOperations"]
 
 FIND = {
     "PATIENT": PatientRootQueryRetrieveInformationModelFind,
@@ -59,18 +57,6 @@ MOVE = {
 PENDING = (0xFF00, 0xFF01)
 WARNINGS = (0xB000, 0xB001)
 MESSAGE_ID = 1
-MAXIMUM_CONTEXTS = 128
-
-REJECTED_BECAUSE = {
-    (1, 1): "no reason given",
-    (1, 2): "application context not supported",
-    (1, 3): "our AE title is not known there",
-    (1, 7): "the called AE title is not theirs",
-    (2, 2): "protocol version not supported",
-    (3, 1): "temporary congestion",
-    (3, 2): "too many associations",
-}
-"""By source and reason of the A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,41 +71,6 @@ class SubOperations:
     error_comment: str = ""
     stored: tuple[Stored, ...] = ()
     unasked: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What the other end said of one instance: Status and Error Comment of its C-STORE-RSP."""
-
-    ref: FileRef
-    status: int
-    error_comment: str = ""
-
-
-@dataclass(slots=True)
-class Deadline:
-    """A total: *seconds* from its creation."""
-
-    seconds: float
-    _ends: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._ends = time.monotonic() + self.seconds
-
-    @property
-    def left_s(self) -> float:
-        """Seconds left. Raises ``PeerFailed`` when there are none."""
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise PeerFailed(f"not done within {self.seconds:g} s")
-        return left
-
-    def next_message(self, association: NodeAssociation) -> tuple[int, Any]:
-        """Return the next message of *association*. Raises ``PeerFailed``, also when time is over."""
-        try:
-            return association.next_message(self.left_s)
-        except TimeoutError:
-            raise PeerFailed(f"not done within {self.seconds:g} s") from None
 
 
 class Requestor:
@@ -207,9 +158,10 @@ class Requestor:
 
     def sender(
         self, peer: Peer, originator: Originator | None = None, *, deadline_s: float | None = None
-    ) -> "LazySender":
+    ) -> LazySender:
         """Return what sends to *peer* and associates with it at the first object."""
-        return LazySender(self, peer, originator, deadline_s or self.config.limits.message_deadline)
+        deadline_s = deadline_s or self.config.limits.message_deadline
+        return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s)
 
     def _find(
         self, peer: Peer, identifier: Dataset, root_model: str, deadline_s: float | None
@@ -246,7 +198,9 @@ class Requestor:
         """Associate, and release at the end; abort when anything is raised. Errors name the peer."""
         association: NodeAssociation | None = None
         try:
-            association = self.associate(peer, contexts, deadline, sink=sink, roles=roles)
+            association = associate(
+                self.config, self.local_ae_title, peer, contexts, deadline, sink=sink, roles=roles
+            )
             yield association
             release(association)
         except PeerFailed as error:
@@ -254,146 +208,6 @@ class Requestor:
         finally:
             if association is not None:
                 end(association)
-
-    def associate(
-        self,
-        peer: Peer,
-        contexts: list[PresentationContext],
-        deadline: Deadline,
-        *,
-        sink: Sink | None = None,
-        roles: Iterable[SCP_SCU_RoleSelectionNegotiation] = (),
-    ) -> NodeAssociation:
-        """Return an established association with *peer*. Raises ``PeerFailed``.
-
-        It has no reactor thread: whoever called sends and takes messages, and ends it (``release``, ``end``).
-        """
-        stream = self._connect(peer, deadline)
-        entity = AE(self.local_ae_title)
-        entity.acse_timeout = deadline.left_s
-        conduct = Conduct(self.config.limits, sink or _NoSink(), _serve_nothing, _admit_nobody)
-        association = NodeAssociation(entity, MODE_REQUESTOR, conduct, stream)
-        association.name = f"association with {peer.ae_title} at {peer.host}:{peer.port}"
-        association._is_paused = True
-        self._introduce(association, peer, contexts, roles)
-        association.request()
-        if not association.is_established:
-            answer = association.acceptor.primitive
-            end(association)
-            raise PeerFailed(_why_not(answer))
-        return association
-
-    def _connect(self, peer: Peer, deadline: Deadline) -> Stream:
-        if not peer.host or not peer.port:
-            raise PeerFailed("has no host and port in its [peers] table, so it cannot be called")
-        try:
-            connection = socket.create_connection((peer.host, peer.port), timeout=deadline.left_s)
-        except OSError as error:
-            raise PeerFailed(
-                f"no connection to {peer.host}:{peer.port}: {error.strerror or error}"
-            ) from error
-        return Stream(connection, stall_s=self.config.limits.message_deadline)
-
-    def _secured(self, connection: socket.socket, peer: Peer, deadline: Deadline) -> socket.socket:
-        if self.config.tls is None:
-            connection.close()
-            raise PeerFailed("is called by TLS, and there is no [tls] section with our certificate")
-        try:
-            connection.settimeout(deadline.left_s)
-            context = requestor_context(self.config.tls, peer)
-            secured = context.wrap_socket(connection, server_hostname=peer.host)
-            check_certificate(secured, peer)
-        except OSError as error:
-            connection.close()
-            raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {error}") from error
-        return secured
-
-    def _introduce(
-        self,
-        association: NodeAssociation,
-        peer: Peer,
-        contexts: list[PresentationContext],
-        roles: Iterable[SCP_SCU_RoleSelectionNegotiation],
-    ) -> None:
-        """Fill in both ends of the A-ASSOCIATE-RQ (PS3.8 7.1.1)."""
-        local, remote = association.requestor, association.acceptor
-        connection = association.stream.connection
-        remote.ae_title = peer.ae_title
-        remote.address_info = AddressInformation.from_tuple(connection.getpeername())
-        local.ae_title = self.local_ae_title
-        local.address_info = AddressInformation.from_tuple(connection.getsockname())
-        local.maximum_length = self.config.limits.maximum_pdu
-        local.implementation_class_uid = association.ae.implementation_class_uid
-        local.implementation_version_name = association.ae.implementation_version_name
-        for number, context in enumerate(contexts):
-            context.context_id = 2 * number + 1
-        for item in roles:
-            local.add_negotiation_item(item)
-        local.requested_contexts = contexts
-
-
-class LazySender:
-    """Sends objects to one peer; the association begins with the first, so that a refusal never calls.
-
-    A context manager: released at the end, aborted when something is raised. Raises ``PeerFailed`` when the
-    association cannot be had or is lost; a status of one instance is returned, not raised.
-    """
-
-    def __init__(
-        self, requestor: Requestor, peer: Peer, originator: Originator | None, deadline_s: float
-    ) -> None:
-        self.peer = peer
-        self._requestor = requestor
-        self._originator = originator
-        self._deadline_s = deadline_s
-        self._kinds: dict[Kind, None] = {}
-        self._proposed: frozenset[Kind] = frozenset()
-        self._association: NodeAssociation | None = None
-        self._message_id = 0
-
-    def __enter__(self) -> "LazySender":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        association, self._association = self._association, None
-        if association is not None:
-            with contextlib.suppress(PeerFailed):
-                if kind is None:
-                    release(association)
-            end(association)
-
-    def expect(self, refs: Iterable[FileRef]) -> None:
-        """Say what will be sent, so that one association proposes it all."""
-        self._kinds |= dict.fromkeys(Kind.of(ref) for ref in refs)
-
-    def send(self, ref: FileRef) -> Sent:
-        """Send one object and return its status (0x0122 where the peer takes it in no context)."""
-        try:
-            association = self._ready_for(Kind.of(ref))
-            self._message_id = self._message_id % 0xFFFF + 1
-            response = send_file(association, ref, self._message_id, self._deadline_s, self._originator)
-        except PeerFailed as error:
-            raise PeerFailed(f"{self.peer.name or self.peer.ae_title}: {error}") from error
-        return Sent(ref, response.status or 0, response.error_comment)
-
-    def abort(self) -> None:
-        """End at once; an object that is being sent fails with ``PeerFailed``."""
-        if self._association is not None:
-            end(self._association)
-
-    def _ready_for(self, kind: Kind) -> NodeAssociation:
-        if self._association is not None and kind in self._proposed:
-            return self._association
-        if self._association is not None:
-            release(self._association)
-            end(self._association)
-            self._association = None
-        self._kinds |= {kind: None}
-        kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS)
-        self._proposed = frozenset(kinds)
-        deadline = Deadline(min(self._deadline_s, self._requestor.config.limits.negotiation_deadline))
-        self._association = self._requestor.associate(self.peer, contexts, deadline)
-        return self._association
 
 
 class Answers(Iterator[Dataset]):
@@ -450,41 +264,6 @@ class _PickySink:
         except MprScpError:
             return 0xA700
         return 0x0000
-
-
-class _NoSink:
-    def begin(self, origin: Origin) -> Incoming:
-        raise StoreRefused(f"nothing was asked for, {origin.sop_instance_uid} neither")
-
-
-def release(association: NodeAssociation) -> None:
-    """Release an association that ``associate`` made."""
-    association.release()
-
-
-def end(association: NodeAssociation) -> None:
-    """Make sure that nothing of an association is left: abort it unless it has ended."""
-    if association.is_established:
-        association.abort()
-    association.kill()
-    association.abandon_messages()
-
-
-def _serve_nothing(_association: NodeAssociation, _request: Request) -> None:
-    raise Cancelled("a requestor serves nothing")
-
-
-def _admit_nobody(_association: NodeAssociation, _request: A_ASSOCIATE) -> Rejection:
-    return Rejection(1, 1, 1, "a requestor admits nobody")
-
-
-def _why_not(answer: Any) -> str:
-    if answer is None or isinstance(answer, A_ABORT) or answer.result is None:
-        return "the association was not answered, or aborted"
-    if answer.result == 0x00:
-        return "no presentation context was accepted"
-    reason = REJECTED_BECAUSE.get((answer.result_source, answer.diagnostic), "unknown reason")
-    return f"the association was rejected: {reason}"
 
 
 def _context_of(association: NodeAssociation, sop_class_uid: UID) -> int:

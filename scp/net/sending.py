@@ -102,11 +102,7 @@ def send_file(
 
 def best_context(association: NodeAssociation, kind: Kind) -> PresentationContext | None:
     """Return the accepted context that takes *kind*, best as it is stored; ``None`` where none does."""
-    accepted = {
-        str(context.transfer_syntax[0]): context
-        for context in association.accepted_contexts
-        if context.abstract_syntax == kind.sop_class_uid and context.as_scu is not False
-    }
+    accepted = association.sending_contexts.get(kind.sop_class_uid, {})
     syntaxes = (kind.transfer_syntax_uid, *CONVERTIBLE.get(UID(kind.transfer_syntax_uid), ()))
     return next((accepted[syntax] for syntax in map(str, syntaxes) if syntax in accepted), None)
 

@@ -92,7 +92,9 @@ class Stream:
         if left <= 0:
             raise StreamTimeout("the deadline of the message passed")
         bounds = [bound for bound in (timeout_s, left) if bound is not None and bound != float("inf")]
-        return self._poll_readable(min(bounds, default=None))
+        readable = self._poll_readable(min(bounds, default=None))
+        # What TLS has to read may be none of ours: session tickets, key updates.
+        return self._receive() if readable and self._tls else readable
 
     def wake(self) -> None:
         """End a wait; it may be one that has not begun."""
@@ -171,27 +173,30 @@ class Stream:
             left = self.buffered
             self._buffer[:left] = bytes(self._buffer[self._start : self._end]) if left else b""
             self._start, self._end = 0, left
-        while True:
-            if self._interrupted or self._closed:
-                raise StreamLost("the connection was closed on this side")
-            try:
-                with self._touching:
-                    received = self.connection.recv_into(self._buffer[self._end :])
-            except WOULD_BLOCK as blocked:
-                self._await_bytes(blocked)
-                continue
-            except OSError as error:
-                raise StreamLost(f"the connection broke: {error}") from error
-            if not received:
-                raise StreamLost("the other side closed the connection")
-            self._end += received
-            self._expires += received * self._earned_s
-            return
+        while not self._receive():
+            self._await_bytes()
 
-    def _await_bytes(self, blocked: BaseException) -> None:
-        if isinstance(blocked, ssl.SSLWantWriteError):
+    def _receive(self) -> bool:
+        """Append what is there to the buffer, and tell whether it was anything. Raises ``StreamLost``."""
+        if self._interrupted or self._closed:
+            raise StreamLost("the connection was closed on this side")
+        try:
+            with self._touching:
+                received = self.connection.recv_into(self._buffer[self._end :])
+        except ssl.SSLWantWriteError:
             self._writable.poll(1000)
-            return
+            return False
+        except WOULD_BLOCK:
+            return False
+        except OSError as error:
+            raise StreamLost(f"the connection broke: {error}") from error
+        if not received:
+            raise StreamLost("the other side closed the connection")
+        self._end += received
+        self._expires += received * self._earned_s
+        return True
+
+    def _await_bytes(self) -> None:
         left = self._expires - time.monotonic()
         if left <= 0:
             raise StreamTimeout("the deadline of the message passed")

@@ -1,4 +1,4 @@
-"""TLS at both ends of an association (PS3.15 Annex B, BCP 195): each shows a certificate; TLS 1.2 at least."""
+"""TLS 1.2 or newer at both ends of an association; each shows a certificate (PS3.15 Annex B, BCP 195)."""
 
 import hashlib
 import hmac

@@ -30,7 +30,7 @@ from scp.net.stream import Stream, StreamTimeout
 
 LOGGER = logging.getLogger(__name__)
 
-LINGER_S = 1.0
+LINGER_S = 0.5
 """How long the peer may take to close after our last PDU (PS3.8 Sta13)."""
 
 AWAITING_CLOSE = "Sta13"

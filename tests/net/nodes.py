@@ -116,10 +116,17 @@ def connect(node: RunningNode) -> socket.socket:
 
 
 def read_pdu(connection: socket.socket) -> bytes:
-    """Return the next PDU, empty when the other side closed."""
-    stream = connection.makefile("rb", buffering=0)
-    head = stream.read(6) or b""
-    return head + stream.read(int.from_bytes(head[2:6], "big")) if len(head) == 6 else b""
+    """Return the next PDU, empty when the other side closed or reset the connection."""
+    head = _exactly(connection, 6)
+    return head + _exactly(connection, int.from_bytes(head[2:6], "big")) if len(head) == 6 else b""
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while len(data) < size and (more := connection.recv(size - len(data))):
+            data += more
+    return data
 
 
 def store_message(uid: str, data_set: bytes = b"", message_id: int = 1) -> bytes:

@@ -1,0 +1,97 @@
+"""Sends objects to one peer; the association begins with the first.
+
+A refusal of a C-MOVE therefore never calls its destination. What each object needs of the association
+(``net.sending.Kind``) is proposed together where it is known beforehand; an object of another kind begins
+another.
+"""
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scp.config import Config, Peer
+from scp.errors import PeerFailed
+from scp.model import FileRef
+from scp.net.association import NodeAssociation
+from scp.net.outgoing import Deadline, associate, end, release
+from scp.net.sending import Kind, Originator, contexts_for, send_file
+
+MAXIMUM_CONTEXTS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the other end said of one instance: Status and Error Comment of its C-STORE-RSP."""
+
+    ref: FileRef
+    status: int
+    error_comment: str = ""
+
+
+class LazySender:
+    """See the module. A context manager: released at the end, aborted when something is raised.
+
+    Raises ``PeerFailed`` when the association cannot be had or is lost; a status is returned, not raised.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        local_ae_title: str,
+        peer: Peer,
+        originator: Originator | None,
+        deadline_s: float,
+    ) -> None:
+        self.peer = peer
+        self._config = config
+        self._local_ae_title = local_ae_title
+        self._originator = originator
+        self._deadline_s = deadline_s
+        self._kinds: dict[Kind, None] = {}
+        self._proposed: frozenset[Kind] = frozenset()
+        self._association: NodeAssociation | None = None
+        self._message_id = 0
+
+    def __enter__(self) -> "LazySender":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        association, self._association = self._association, None
+        if association is not None:
+            with contextlib.suppress(PeerFailed):
+                if kind is None:
+                    release(association)
+            end(association)
+
+    def expect(self, refs: Iterable[FileRef]) -> None:
+        """Say what will be sent, so that one association proposes it all."""
+        self._kinds |= dict.fromkeys(Kind.of(ref) for ref in refs)
+
+    def send(self, ref: FileRef) -> Sent:
+        """Send one object and return its status (0x0122 where the peer takes it in no context)."""
+        try:
+            association = self._ready_for(Kind.of(ref))
+            self._message_id = self._message_id % 0xFFFF + 1
+            response = send_file(association, ref, self._message_id, self._deadline_s, self._originator)
+        except PeerFailed as error:
+            raise PeerFailed(f"{self.peer.name or self.peer.ae_title}: {error}") from error
+        return Sent(ref, response.status or 0, response.error_comment)
+
+    def abort(self) -> None:
+        """End at once; an object that is being sent fails with ``PeerFailed``."""
+        if self._association is not None:
+            end(self._association)
+
+    def _ready_for(self, kind: Kind) -> NodeAssociation:
+        if self._association is not None and kind in self._proposed:
+            return self._association
+        if self._association is not None:
+            release(self._association)
+            end(self._association)
+            self._association = None
+        self._kinds |= {kind: None}
+        kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS)
+        self._proposed = frozenset(kinds)
+        deadline = Deadline(min(self._deadline_s, self._config.limits.negotiation_deadline))
+        self._association = associate(self._config, self._local_ae_title, self.peer, contexts, deadline)
+        return self._association

@@ -1,0 +1,184 @@
+"""Associations that this node requests: from the connection to the release (PS3.8 7.1.1, PS3.7 D.3).
+
+``net.requestor`` and ``net.lazy_sender`` talk over them. They have no thread that serves: whoever asked for
+one sends and takes messages itself. Whatever goes wrong is a ``PeerFailed`` that says what, in a sentence.
+"""
+
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pynetdicom import AE
+from pynetdicom._globals import MODE_REQUESTOR
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation
+
+from scp.config import Config, Peer
+from scp.errors import Cancelled, PeerFailed, StoreRefused
+from scp.model import Incoming, Origin, Sink
+from scp.net.association import Conduct, NodeAssociation, Rejection, Request
+from scp.net.stream import Stream
+from scp.net.tls import check_certificate, requestor_context
+
+REJECTED_BECAUSE = {
+    (1, 1): "no reason given",
+    (1, 2): "application context not supported",
+    (1, 3): "our AE title is not known there",
+    (1, 7): "the called AE title is not theirs",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "too many associations",
+}
+"""By source and reason of the A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+
+
+@dataclass(slots=True)
+class Deadline:
+    """A total: *seconds* from its creation."""
+
+    seconds: float
+    _ends: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ends = time.monotonic() + self.seconds
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left. Raises ``PeerFailed`` when there are none."""
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise PeerFailed(f"not done within {self.seconds:g} s")
+        return left
+
+    def next_message(self, association: NodeAssociation) -> tuple[int, Any]:
+        """Return the next message of *association*. Raises ``PeerFailed``, also when time is over."""
+        try:
+            return association.next_message(self.left_s)
+        except TimeoutError:
+            raise PeerFailed(f"not done within {self.seconds:g} s") from None
+
+
+def associate(
+    config: Config,
+    local_ae_title: str,
+    peer: Peer,
+    contexts: list[PresentationContext],
+    deadline: Deadline,
+    *,
+    sink: Sink | None = None,
+    roles: Iterable[SCP_SCU_RoleSelectionNegotiation] = (),
+) -> NodeAssociation:
+    """Return an established association with *peer*. Raises ``PeerFailed``.
+
+    It has no reactor thread: whoever called sends and takes messages, and ends it (``release``, ``end``).
+    """
+    stream = _connect(config, peer, deadline)
+    entity = AE(local_ae_title)
+    entity.acse_timeout = deadline.left_s
+    conduct = Conduct(config.limits, sink or _NoSink(), _serve_nothing, _admit_nobody)
+    association = NodeAssociation(entity, MODE_REQUESTOR, conduct, stream)
+    association.name = f"association with {peer.ae_title} at {peer.host}:{peer.port}"
+    association._is_paused = True
+    try:
+        _introduce(association, peer, contexts, roles)
+    except OSError as error:
+        stream.close()
+        raise PeerFailed(f"the connection was closed at once: {error.strerror or error}") from error
+    association.request()
+    if not association.is_established:
+        answer = association.acceptor.primitive
+        end(association)
+        raise PeerFailed(_why_not(answer))
+    return association
+
+
+def release(association: NodeAssociation) -> None:
+    """Release an association that ``associate`` made."""
+    association.release()
+
+
+def end(association: NodeAssociation) -> None:
+    """Make sure that nothing of an association is left: abort it unless it has ended."""
+    if association.is_established:
+        association.abort()
+    association.kill()
+    association.abandon_messages()
+
+
+def _serve_nothing(_association: NodeAssociation, _request: Request) -> None:
+    raise Cancelled("a requestor serves nothing")
+
+
+def _admit_nobody(_association: NodeAssociation, _request: A_ASSOCIATE) -> Rejection:
+    return Rejection(1, 1, 1, "a requestor admits nobody")
+
+
+def _why_not(answer: Any) -> str:
+    if answer is None or isinstance(answer, A_ABORT) or answer.result is None:
+        return "the association was not answered, or aborted"
+    if answer.result == 0x00:
+        return "no presentation context was accepted"
+    reason = REJECTED_BECAUSE.get((answer.result_source, answer.diagnostic), "unknown reason")
+    return f"the association was rejected: {reason}"
+
+
+def _connect(config: Config, peer: Peer, deadline: Deadline) -> Stream:
+    if not peer.host or not peer.port:
+        raise PeerFailed("has no host and port in its [peers] table, so it cannot be called")
+    try:
+        connection = socket.create_connection((peer.host, peer.port), timeout=deadline.left_s)
+    except OSError as error:
+        raise PeerFailed(f"no connection to {peer.host}:{peer.port}: {error.strerror or error}") from error
+    if peer.tls:
+        connection = _secured(config, connection, peer, deadline)
+    return Stream(connection, stall_s=config.limits.message_deadline)
+
+
+def _secured(config: Config, connection: socket.socket, peer: Peer, deadline: Deadline) -> socket.socket:
+    """Return *connection* wrapped in TLS. Raises ``PeerFailed``, and has closed it then."""
+    try:
+        if config.tls is None:
+            raise PeerFailed("is called by TLS, and there is no [tls] section with our certificate")
+        connection.settimeout(deadline.left_s)
+        context = requestor_context(config.tls, peer)
+        connection = context.wrap_socket(connection, server_hostname=peer.host, do_handshake_on_connect=False)
+        connection.do_handshake()
+        check_certificate(connection, peer)
+    except OSError as error:
+        connection.close()
+        raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {error}") from error
+    except PeerFailed:
+        connection.close()
+        raise
+    return connection
+
+
+def _introduce(
+    association: NodeAssociation,
+    peer: Peer,
+    contexts: list[PresentationContext],
+    roles: Iterable[SCP_SCU_RoleSelectionNegotiation],
+) -> None:
+    """Fill in both ends of the A-ASSOCIATE-RQ (PS3.8 7.1.1)."""
+    local, remote = association.requestor, association.acceptor
+    connection = association.stream.connection
+    remote.ae_title = peer.ae_title
+    remote.address_info = AddressInformation.from_tuple(connection.getpeername())
+    local.ae_title = association.ae.ae_title
+    local.address_info = AddressInformation.from_tuple(connection.getsockname())
+    local.maximum_length = association.conduct.limits.maximum_pdu
+    local.implementation_class_uid = association.ae.implementation_class_uid
+    local.implementation_version_name = association.ae.implementation_version_name
+    for number, context in enumerate(contexts):
+        context.context_id = 2 * number + 1
+    for item in roles:
+        local.add_negotiation_item(item)
+    local.requested_contexts = contexts
+
+
+class _NoSink:
+    def begin(self, origin: Origin) -> Incoming:
+        raise StoreRefused(f"nothing was asked for, {origin.sop_instance_uid} neither")
