@@ -1,6 +1,8 @@
 """A node on a free port, and the programs that talk to it."""
 
 import contextlib
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,24 +36,45 @@ def peer(ae_title: str, port: int | None = None, **settings: Any) -> Peer:
     return Peer(ae_title=ae_title, port=port, **given)
 
 
+@contextlib.contextmanager
+def running_node(
+    root: Path, *peers: Peer, title: str = "MPRSCP", port: int = 0, **sections: Any
+) -> Iterator[RunningNode]:
+    """Run a node on the archive *root*; *sections* are those of the configuration, DCMTK may call it."""
+    config = Config(
+        node=Node(ae_title=title, port=port, shutdown_deadline=1.0),
+        archive=Archive(root=root, minimum_free=1 << 20),
+        peers={one.ae_title: one for one in (peer("DCMTK"), *peers)},
+        **sections,
+    )
+    with RunningNode(config) as node:
+        yield node
+
+
 @pytest.fixture
 def start_node(tmp_path: Path) -> Iterator[StartNode]:
-    """Return a function that starts a node on *archive*; keywords are sections, peers are added to DCMTK."""
+    """Return a function that starts a node as ``running_node`` does, on a folder named *archive*."""
     with contextlib.ExitStack() as stack:
 
-        def start(
-            *peers: Peer, archive: str = "archive", title: str = "MPRSCP", port: int = 0, **sections: Any
-        ) -> RunningNode:
-            known = {one.ae_title: one for one in (peer("DCMTK"), *peers)}
-            config = Config(
-                node=Node(ae_title=title, port=port, shutdown_deadline=1.0),
-                archive=Archive(root=tmp_path / archive, minimum_free=1 << 20),
-                peers=known,
-                **sections,
-            )
-            return stack.enter_context(RunningNode(config))
+        def start(*peers: Peer, archive: str = "archive", **settings: Any) -> RunningNode:
+            return stack.enter_context(running_node(tmp_path / archive, *peers, **settings))
 
         yield start
+
+
+@pytest.fixture
+def hand_copied() -> Callable[[Path], None]:
+    """Return a function that makes a folder look as if people had copied it in some time ago.
+
+    A sweep leaves alone what may still be being written.
+    """
+
+    def age(folder: Path) -> None:
+        then = time.time() - 60
+        for path in (*folder.rglob("*"), folder):
+            os.utime(path, (then, then))
+
+    return age
 
 
 @pytest.fixture
