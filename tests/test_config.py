@@ -73,6 +73,15 @@ def test_the_examples_behind_the_hash_sign_are_a_configuration_that_loads(writte
     assert loaded.tls is not None
 
 
+def test_the_configuration_in_the_readme_loads(written):
+    (example,) = re.findall(
+        r"```toml\n(.*?)```", (SHOWN.parents[1] / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    loaded = load(written(example))
+    assert loaded.peers["pacs"].complete_from
+    assert loaded.presets["BONE_SAG"].planes.thickness_mm == 3.0
+
+
 # --- defaults ---
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -33,6 +34,12 @@ def test_the_help_of_each_command_shows_an_example_of_it(run, words):
     code, out, _ = run(*words, "--help")
     assert code == 0
     assert f"mpr-scp {' '.join(words)}" in out.split("Example", 1)[1]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_the_readme_names_each_command(words):
+    readme = Path(__file__).parents[2] / "README.md"
+    assert f"`mpr-scp {' '.join(words)}`" in readme.read_text("utf-8")
 
 
 def test_a_failure_is_one_sentence_on_stderr_and_exit_code_1(run, tmp_path):
