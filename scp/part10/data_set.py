@@ -58,6 +58,8 @@ PREAMBLE_BYTES: Final = 128
 MOST_INFLATED_BYTES: Final = 1024 * 1024 * 1024
 """A deflated data set that grows beyond is not read: a small file can inflate a thousandfold."""
 
+LONGEST_REMEMBERED_BYTES: Final = 128
+
 CONCATENATION_FRAME_OFFSET_NUMBER: Final = 0x00209228
 MEDIA_STORAGE_SOP_CLASS_UID: Final = 0x00020002
 TRANSFER_SYNTAX_UID: Final = 0x00020010
@@ -276,6 +278,21 @@ def read_header(walked: Walked, keywords: Mapping[int, str]) -> HeaderRead:
 
 
 def _value(tag: int, element: RawElement, encodings: CharacterSets, signed: bool) -> Value | None:
+    vr, raw, encoding = element
+    if len(raw) <= LONGEST_REMEMBERED_BYTES:
+        return _remembered_value(tag, vr, raw, encoding.explicit, encoding.little, encodings, signed)
+    return _decoded_value(tag, element, encodings, signed)
+
+
+@lru_cache(maxsize=16384)
+def _remembered_value(
+    tag: int, vr: bytes, raw: bytes, explicit: bool, little: bool, encodings: CharacterSets, signed: bool
+) -> Value | None:
+    """Decode a short value; the images of a series share nearly all of theirs."""
+    return _decoded_value(tag, RawElement(vr, raw, Encoding(explicit, little)), encodings, signed)
+
+
+def _decoded_value(tag: int, element: RawElement, encodings: CharacterSets, signed: bool) -> Value | None:
     vr = vr_of(tag, element.vr, signed)
     if vr == "SQ":
         text = sequence_json(element, encodings)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from scp.errors import NotDicom
 
@@ -74,8 +74,7 @@ _IMPLICIT_HEAD: Final = {True: Struct("<HHI"), False: Struct(">HHI")}
 _LENGTH: Final = {True: Struct("<I"), False: Struct(">I")}
 
 
-@dataclass(frozen=True, slots=True)
-class RawElement:
+class RawElement(NamedTuple):
     """One value as it lies in the file; *vr* is ``b""`` where the encoding does not tell it.
 
     *encoding* is that of the items where the value is a sequence.

@@ -114,7 +114,6 @@ def decode(
     return raw.hex()
 
 
-@lru_cache(maxsize=8192)
 def _text_value(vr: str, raw: bytes, encodings: CharacterSets) -> Value | None:
     text = decode_text(raw, encodings if vr in _OF_CHARACTER_SET else DEFAULT_CHARACTER_SETS)
     if text.startswith(UNDECODABLE):
