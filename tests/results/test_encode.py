@@ -92,6 +92,16 @@ def test_a_plane_too_small_for_jpeg_2000_is_not_compressed(stack, rows, columns,
     np.testing.assert_array_equal(ds.pixel_array, pixels_of(plan)[0])
 
 
+@pytest.mark.parametrize("stored", [CT, UNSIGNED], ids=["signed", "unsigned"])
+def test_a_jpeg_2000_codestream_states_the_sign_of_its_samples(stack, stored):
+    plan = planned(rows=32, columns=32, count=1)
+    (data,) = Encoder(described(stack, plan, stored, compression="jpeg_2000")).objects(
+        pixels_of(plan, stored)
+    )
+    sizes = data.index(b"\xff\x4f\xff\x51")
+    assert bool(data[sizes + 42] & 0x80) == stored.signed  # Ssiz, ISO/IEC 15444-1 A.5.1
+
+
 @pytest.mark.parametrize("columns", [7, 8])
 def test_pixel_data_of_odd_length_is_padded(stack, columns):
     plan = planned(rows=5, columns=columns, count=1)
