@@ -16,7 +16,7 @@ from pydicom.sr.coding import Code as CodedConcept
 from scp.errors import Code
 from scp.model import Direction, FileFacts, Header, Method, Missing, Operation, PlaneRequest, Policy
 from scp.results.basis import Basis
-from scp.results.values import decimal_string, item
+from scp.results.values import decimal_string, is_undecodable, item
 
 PRODUCT = "mpr-scp"
 
@@ -85,7 +85,7 @@ def series_description(basis: Basis) -> str:
     words = [*warnings(basis), plane_words(request, plan.interval_mm, plan.thickness_mm)]
     ours = " ".join(words)[:LO_CHARACTERS]
     source = basis.middle.text("SeriesDescription").replace("\\", "/").strip()
-    if source.startswith("\uf8ff"):
+    if is_undecodable(source):
         return ours
     return f"{ours} {source}"[:LO_CHARACTERS].rstrip()
 
