@@ -481,14 +481,18 @@ def _element(tag: int, vr: bytes, length: int) -> bytes:
     return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, vr, 0, length)
 
 
-@pytest.mark.parametrize("depth", [DEEPEST_NESTING + 1, 100_000])
-def test_sequences_nested_too_deep_are_refused(tmp_path: Path, depth: int) -> None:
+@pytest.mark.parametrize(
+    ("depth", "reason"),
+    [(DEEPEST_NESTING, ""), (DEEPEST_NESTING + 1, Code.UNREADABLE), (100_000, Code.UNREADABLE)],
+)
+def test_sequences_are_walked_to_a_bounded_depth(tmp_path: Path, depth: int, reason: str) -> None:
     raw = write(image(), tmp_path / "a.dcm").read_bytes()
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
-    bomb = (_element(0x00081110, b"SQ", 0xFFFFFFFF) + item) * depth
+    ends = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    bomb = (_element(0x00081110, b"SQ", 0xFFFFFFFF) + item) * depth + ends * depth
     start = raw.index(b"\x08\x00\x20\x00DA")
     (tmp_path / "b.dcm").write_bytes(raw[:start] + bomb + raw[start:])
-    assert facts_of(tmp_path / "b.dcm").reason == Code.UNREADABLE
+    assert facts_of(tmp_path / "b.dcm").reason == reason
 
 
 def test_an_element_that_claims_gigabytes_is_refused_without_reading_them(tmp_path: Path) -> None:

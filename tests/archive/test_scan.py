@@ -95,6 +95,25 @@ def test_a_file_that_is_gone_is_forgotten(archive: Archive, theirs: Path) -> Non
     assert archive.instance_count() == 2
 
 
+def test_a_file_stored_anew_while_its_folder_is_read_keeps_its_row(
+    archive: Archive, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store(image()).path
+    path.unlink()
+    real = os.scandir
+
+    def listing_then_storing(folder: Path) -> object:
+        listed = list(real(folder))
+        if Path(folder) == path.parent:
+            store(image())
+        return listed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("scp.archive.scan.os.scandir", listing_then_storing)
+        archive.read_folder(path.parent)
+    assert [facts.path for facts in archive.instance_files(image().SOPInstanceUID)] == [path]
+
+
 def test_a_file_still_being_written_is_left_for_later(archive: Archive) -> None:
     path = write(image(), archive.root / "upload" / "a.dcm")
     assert archive.sweep() == 0
