@@ -38,7 +38,7 @@ def render_chunk(
     *sample* is the colour channel, 0 for gray.
     """
     table = volume.table
-    starts, steps = _walk(plan, planes, table)
+    starts, steps = walk(plan, planes, table)
     slices = np.column_stack([table.heights_mm, table.drift, volume.usable])
     weights = np.array(plan.sample_weights, np.float64)
     sampling = Sampling(ORDERS[interpolation], METHODS[plan.request.method])
@@ -58,6 +58,17 @@ def render_chunk(
         family(*arguments, out)
 
 
+def warm() -> None:
+    """Compile all kernels, or load them from numba's cache; seconds the first time, half of one later."""
+    voxels, pixels = np.zeros((2, 2, 2), np.int16), np.zeros((1, 1, 1), np.int16)
+    places = np.zeros((1, 1, 3)), np.zeros((2, 3)), np.array([[0.0, 0, 0, 1], [1.0, 0, 0, 1]]), np.ones(1)
+    storage = Storage(np.int32(0), True, True, np.int16(0), np.int16(0))
+    arguments = (voxels, *places, Sampling(LINEAR, AVERAGE), storage)
+    render_rows(*arguments, pixels)
+    render_tiles(*arguments, pixels)
+    render_general(*arguments, True, pixels)
+
+
 def kernel_of(
     volume: Volume, plan: PlanePlan, steps: Floats, interpolation: Interpolation
 ) -> Callable[..., None]:
@@ -75,7 +86,7 @@ def kernel_of(
     return render_general
 
 
-def _walk(plan: PlanePlan, planes: range, table: SliceTable) -> tuple[Floats, Floats]:
+def walk(plan: PlanePlan, planes: range, table: SliceTable) -> tuple[Floats, Floats]:
     """Return *starts* and *steps* as in ``kernels.records``."""
     offsets = np.array(plan.sample_offsets_mm)[:, np.newaxis] * plan.normal
     firsts = np.array(plan.positions[planes.start : planes.stop])[:, np.newaxis] + offsets

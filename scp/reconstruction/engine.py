@@ -21,9 +21,11 @@ try:
     from scp.reconstruction import compiled
 except ImportError:  # no numba on this platform: slower, the same within one stored value
     render_chunk = reference.render_chunk
+    warm = reference.warm
     ENGINE = "mpr-scp reference 1"
 else:
     render_chunk = compiled.render_chunk
+    warm = compiled.warm
     ENGINE = "mpr-scp kernels 1"
 
 CHUNK = 16

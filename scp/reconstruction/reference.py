@@ -53,6 +53,10 @@ def render_chunk(
         out[place] = values ^ np.int16(-32768 if volume.bias else 0)
 
 
+def warm() -> None:
+    """Do nothing: there is nothing to compile."""
+
+
 def plane_points(plan: PlanePlan, index: int) -> Floats:
     """Return the centres (rows, columns, 3) of the pixels of plane *index*, mm."""
     down = np.arange(plan.rows)[:, np.newaxis, np.newaxis] * plan.spacing_mm * np.array(plan.column_cosine)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scp.model import Direction, Interpolation, Method, Operation, PlaneRequest
 from scp.reconstruction import reference
 from scp.reconstruction.planes import PlanePlan
+from scp.reconstruction.planes import plan as planned
 from scp.reconstruction.volume import NOWHERE
 from tests.reconstruction.scenes import HOUNSFIELD, UNSIGNED, geometry, oriented, volume
 
@@ -96,3 +97,68 @@ def test_kernels_agree_with_the_reference_within_one_value(data, interpolation):
     plan = data.draw(plans(scene.geometry))
     fast, true = both(scene, plan, interpolation)
     assert np.abs(fast - true).max() <= 1
+
+
+def noise(shape, seed=1):
+    return np.random.default_rng(seed).integers(-1000, 3000, (shape.slices, shape.rows, shape.columns))
+
+
+SHAPES = {
+    "even": geometry(31, 29, spacing=(0.8, 0.8)),
+    "tilted": geometry(31, 29, drift=[(0.0, 0.7 * k) for k in range(12)]),
+    "tilted sideways": geometry(31, 29, drift=[(0.7 * k, 0.0) for k in range(12)]),
+    "uneven": geometry(31, 29, heights=[0, 2, 4, 6, 7, 12, 17, 22, 27, 32, 37, 42]),
+    "anisotropic": geometry(31, 29, spacing=(1.0, 0.6)),
+    "coronal": geometry(31, 29, orientation=(1, 0, 0, 0, 0, -1)),
+    "sagittal": geometry(31, 29, orientation=(0, 1, 0, 0, 0, -1)),
+    "prone": geometry(31, 29, orientation=(-1, 0, 0, 0, -1, 0)),
+    "double oblique": geometry(31, 29, orientation=oriented((20, -15, 40))),
+    "one slice": geometry(31, 29, heights=[0]),
+}
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("name", SHAPES)
+def test_planned_planes_agree_with_the_reference(name, direction, operation):
+    shape = SHAPES[name]
+    orientation = oriented((30, 20, 10)) if direction is Direction.OBLIQUE else None
+    request = PlaneRequest(direction, orientation, None, operation, 5.0, 3.1, Method.MAXIMUM_IP)
+    planes = planned(shape, request)
+    for padding in (NOWHERE, -1000):
+        values = noise(shape)
+        if padding != NOWHERE:
+            values[:, :4, :9] = padding
+        scene = volume(shape, values, padding=padding)
+        for interpolation in Interpolation:
+            fast, true = both(scene, planes, interpolation)
+            assert np.abs(fast - true).max() <= 1
+
+
+@pytest.mark.parametrize("kernel", FAMILIES)
+def test_each_kernel_has_its_planes(kernel):
+    shape = SHAPES["tilted"]
+    planes = planned(shape, FAMILIES[kernel])
+    scene = volume(shape, noise(shape))
+    steps = compiled.walk(planes, range(1), scene.table)[1]
+    assert compiled.kernel_of(scene, planes, steps, Interpolation.LINEAR).__name__ == kernel
+
+
+def test_rows_and_general_kernel_agree_within_one_value(monkeypatch):
+    shape = SHAPES["uneven"]
+    planes = planned(shape, PlaneRequest(Direction.CORONAL))
+    scene = volume(shape, noise(shape))
+    rows, _ = both(scene, planes, Interpolation.LINEAR)
+    monkeypatch.setattr(compiled, "kernel_of", lambda *_: compiled.render_general)
+    general, _ = both(scene, planes, Interpolation.LINEAR)
+    assert np.abs(rows - general).max() <= 1
+
+
+def test_nothing_beside_the_output_is_written():
+    shape = SHAPES["double oblique"]
+    planes = planned(shape, FAMILIES["render_general"])
+    scene = volume(shape, noise(shape))
+    whole = np.full((5, planes.rows, planes.columns), 777, np.int16)
+    compiled.render_chunk(scene, planes, range(3), Interpolation.LINEAR, 0, whole[1:4])
+    assert (whole[0] == 777).all()
+    assert (whole[4] == 777).all()

@@ -87,9 +87,9 @@ def run(place, column_step, slices, even, column, columns, start, step):
         below -= 1
     end = columns
     if not even and rise > 0 and below < len(slices) - 2:
-        end = min(columns, column + 1 + int((slices[below + 1, HEIGHT] - height) / rise))
+        end = crossing(slices[below + 1, HEIGHT] - height, rise, column, columns)
     elif not even and rise < 0 and below > 0:
-        end = min(columns, column + 1 + int((slices[below, HEIGHT] - height) / rise))
+        end = crossing(slices[below, HEIGHT] - height, rise, column, columns)
     scale = slice_scale(below, slices)
     above = min(below + 1, len(slices) - 1)
     step[0] = rise * scale
@@ -100,6 +100,12 @@ def run(place, column_step, slices, even, column, columns, start, step):
         step[1 + axis] = column_step[1 + axis] - slope * step[0]
         start[1 + axis] = place[1 + axis] - drift - slope * (start[0] - below)
     return end
+
+
+@kernel
+def crossing(way, rise, column, columns):
+    """Return the first column after *column* by which a row that rises by *rise* has made its *way*."""
+    return int(min(column + 1 + max(way / rise, 0.0), float(columns)))
 
 
 @kernel

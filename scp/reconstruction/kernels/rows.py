@@ -51,7 +51,7 @@ def render_rows(volume, starts, steps, slices, weights, sampling, storage, out):
                 count = line_taps(k, j, volume, order, slices, taps) if first < last else 0
                 if count == 0:
                     continue
-                aligned = is_aligned(i, step, columns, order)
+                aligned = is_aligned(i, step, last, volume.shape[2], order)
                 low, high = span(i, step, first, last, volume.shape[2], order, aligned)
                 if samples == 1 and count <= 2 and aligned:
                     write_row(volume, taps, count, low, first, last, storage, pixels)
@@ -112,11 +112,13 @@ def write_row(volume, taps, count, low, first, last, storage, pixels):
 
 
 @kernel
-def is_aligned(start, step, columns, order):
-    """Tell whether each column of pixels is one column of voxels."""
-    if abs(step - 1.0) * columns > ALIGNED:
+def is_aligned(start, step, last, size, order):
+    """Tell whether each of the pixels up to *last* is one column of voxels, and all of these exist."""
+    if abs(step - 1.0) * last > ALIGNED:
         return False
-    return order == NEAREST or abs(start - math.floor(start + 0.5)) < ALIGNED
+    if order == NEAREST:
+        return math.floor(start + 0.5 + EDGE) + last <= size
+    return abs(start - math.floor(start + 0.5)) < ALIGNED
 
 
 @kernel

@@ -1,0 +1,284 @@
+"""Pictures whose every pixel is known beforehand, by both engines; each with the mistake that it would show.
+
+The mistakes (controls): a volume that is flipped, shifted by half a voxel, or taken for evenly spaced.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scp.model import Direction, Interpolation, Method, Operation, PlaneRequest
+from scp.reconstruction import engine, reference
+from scp.reconstruction.geometry import SliceTable
+from scp.reconstruction.planes import plan
+from tests.reconstruction.scenes import geometry, linear_ramp, oriented, rotation, volume, voxel_centres
+
+ENGINES = {"reference": reference.render_chunk, "kernels": engine.render_chunk}
+UNEVEN = [0.0, 4.0, 8.0, 12.0, 13.1, 20.1, 27.1, 34.1, 41.1]
+OBLIQUE = oriented((33, -21, 12))
+GRADIENT = (7.0, -5.0, 9.0)
+
+
+@pytest.fixture(params=ENGINES, autouse=True)
+def chosen(request, monkeypatch):
+    monkeypatch.setattr(engine, "render_chunk", ENGINES[request.param])
+
+
+TOLERANCE = {Interpolation.LINEAR: 1.0, Interpolation.CUBIC: 1.5}
+"""The pixel is rounded by 0.5, and its voxels were: by 0.5 again, which cubic weights can double."""
+
+
+def rendered(scene, request, interpolation=Interpolation.LINEAR, places=None):
+    """Return plan, pixels (planes, rows, columns) and which of them lie at least one voxel inside."""
+    planned = plan(scene.geometry, request)
+    pixels = np.array(
+        [engine.render(scene, planned, n, interpolation) for n in range(len(planned.positions))]
+    )
+    return planned, pixels.astype(float), interior(scene, planned)
+
+
+def points(planned):
+    return np.array([reference.plane_points(planned, n) for n in range(len(planned.positions))])
+
+
+def interior(scene, planned, margin=1.0):
+    place = scene.table.index_of(points(planned))
+    last = np.array(scene.values.shape[1:]) - 1
+    half = planned.thickness_mm / 2 / min(scene.geometry.row_spacing_mm, scene.table.step_mm)
+    return ((place >= margin + half) & (place <= last - margin - half)).all(axis=-1)
+
+
+def flipped(scene):
+    return dataclasses.replace(scene, values=scene.values[:, :, :, ::-1].copy())
+
+
+def half_a_voxel_off(scene):
+    table = scene.table
+    return dataclasses.replace(
+        scene,
+        table=dataclasses.replace(table, origin=table.origin + table.frame[2] * table.spacing_mm[1] / 2),
+    )
+
+
+def mean_spaced(scene):
+    table = scene.table
+    even = np.linspace(0, table.heights_mm[-1], len(table.heights_mm))
+    wrong = SliceTable(table.origin, table.frame, table.spacing_mm, even, table.drift)
+    return dataclasses.replace(scene, table=wrong)
+
+
+STACKS = {
+    "axial": {},
+    "tilted": {"drift": [(0.0, 0.66 * k) for k in range(12)]},
+    "uneven": {"heights": UNEVEN},
+    "uneven and tilted": {"heights": UNEVEN, "drift": [(0.0, 0.33 * t) for t in UNEVEN]},
+    "jittered": {"heights": [2.0 * k + 0.15 * (-1) ** k for k in range(12)]},
+    "turned": {"orientation": oriented((12, 25, -40)), "origin": (-40.0, 17.0, 3.0)},
+    "anisotropic": {"spacing": (0.8, 1.7)},
+}
+
+
+@pytest.mark.parametrize("interpolation", [Interpolation.LINEAR, Interpolation.CUBIC])
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_linear_ramp_stays_one_within_one_value(stack, direction, interpolation):
+    ramp = linear_ramp(GRADIENT, 100.0)
+    scene = volume(geometry(**STACKS[stack]), ramp)
+    request = PlaneRequest(direction, OBLIQUE if direction is Direction.OBLIQUE else None, interval_mm=4.0)
+    planned, pixels, inside = rendered(scene, request, interpolation)
+    assert inside.sum() > 200
+    assert np.abs(pixels - ramp(points(planned)))[inside].max() <= TOLERANCE[interpolation]
+
+
+@pytest.mark.parametrize("mistake", [flipped, half_a_voxel_off, mean_spaced])
+def test_a_ramp_shows_each_mistake(mistake):
+    ramp = linear_ramp((40.0, -30.0, 35.0), 100.0)
+    scene = mistake(volume(geometry(heights=UNEVEN), ramp))
+    planned, pixels, inside = rendered(scene, PlaneRequest(interval_mm=4.0))
+    assert np.abs(pixels - ramp(points(planned)))[inside].max() > 10.0
+
+
+def test_taking_uneven_slices_for_even_misplaces_by_millimetres():
+    ramp = linear_ramp((0.0, 0.0, 100.0))
+    scene = volume(geometry(heights=UNEVEN), ramp)
+    planned, pixels, inside = rendered(mean_spaced(scene), PlaneRequest(interval_mm=4.0))
+    assert np.abs(pixels / 100 - points(planned)[..., 2])[inside].max() > 5.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+    spacing=st.tuples(st.floats(0.5, 2), st.floats(0.5, 2)),
+    step=st.floats(0.5, 5),
+    tilt=st.floats(-0.4, 0.4),
+)
+@pytest.mark.parametrize("direction", [Direction.CORONAL, Direction.SAGITTAL, Direction.TRANSVERSE])
+def test_a_ramp_stays_one_under_any_orientation_tilt_and_spacing(direction, angles, spacing, step, tilt):
+    ramp = linear_ramp((3.0, -4.0, 5.0))
+    shape = geometry(
+        15,
+        17,
+        heights=[step * k for k in range(14)],
+        orientation=oriented(angles),
+        spacing=spacing,
+        drift=[(0.0, tilt * step * k) for k in range(14)],
+    )
+    planned, pixels, inside = rendered(volume(shape, ramp), PlaneRequest(direction, interval_mm=5.0))
+    if inside.any():
+        assert np.abs(pixels - ramp(points(planned)))[inside].max() <= 1.0
+
+
+@pytest.mark.parametrize("method", Method)
+def test_a_slab_of_a_ramp_is_its_centre_or_its_ends(method):
+    """The mean is the ramp at the centre, the extrema lie |g.n| T/2 beside it."""
+    ramp = linear_ramp(GRADIENT)
+    scene = volume(geometry(rows=30, columns=30), ramp)
+    request = PlaneRequest(Direction.OBLIQUE, OBLIQUE, None, Operation.SLAB, 6.0, 2.0, method)
+    planned, pixels, inside = rendered(scene, request)
+    away = {Method.AVERAGE_IP: 0.0, Method.MAXIMUM_IP: 3.0, Method.MINIMUM_IP: -3.0}[method]
+    expected = ramp(points(planned)) + away * abs(np.dot(GRADIENT, planned.normal))
+    assert inside.sum() > 200
+    assert np.abs(pixels - expected)[inside].max() <= 1.0
+
+
+def test_minimum_mean_and_maximum_are_in_order_everywhere():
+    scene = volume(geometry(), np.random.default_rng(3).integers(-1000, 2000, (12, 24, 20)))
+    low, mean, high = (
+        rendered(scene, PlaneRequest(operation=Operation.SLAB, thickness_mm=4.0, method=method))[1]
+        for method in (Method.MINIMUM_IP, Method.AVERAGE_IP, Method.MAXIMUM_IP)
+    )
+    assert (low <= mean).all()
+    assert (mean <= high).all()
+
+
+@pytest.mark.parametrize("interpolation", Interpolation)
+def test_a_constant_stays_constant_up_to_the_half_voxel_border(interpolation):
+    scene = volume(geometry(), np.full((12, 24, 20), 321))
+    planned, pixels, _ = rendered(
+        scene, PlaneRequest(Direction.OBLIQUE, OBLIQUE, interval_mm=4.0), interpolation
+    )
+    place = scene.table.index_of(points(planned))
+    inside = ((place >= -0.5) & (place <= np.array([12, 24, 20]) - 0.5)).all(axis=-1)
+    assert (pixels[inside] == 321).all()
+    assert (pixels[~inside] == scene.pixel_format.padding_value).all()
+
+
+@pytest.mark.parametrize("stack", ["axial", "tilted", "uneven"])
+def test_axial_planes_at_the_slices_are_the_slices_bit_for_bit(stack):
+    values = np.random.default_rng(4).integers(
+        -1000, 2000, (len(STACKS[stack].get("heights", range(12))), 24, 20)
+    )
+    shape = geometry(**{**STACKS[stack], "drift": None})
+    scene = volume(shape, values)
+    for k, position in enumerate(shape.positions):
+        planned = plan(shape, PlaneRequest(Direction.TRANSVERSE, position=position))
+        assert (engine.render(scene, planned, 0, Interpolation.LINEAR) == values[k]).all()
+        assert planned.sources == ((k,),)
+
+
+def test_coronal_planes_of_an_axial_stack_are_its_rows():
+    values = np.random.default_rng(5).integers(-1000, 2000, (12, 24, 20))
+    scene = volume(geometry(heights=[float(k) for k in range(12)]), values)
+    _, pixels, _ = rendered(scene, PlaneRequest())
+    assert (pixels == values[::-1].transpose(1, 0, 2)).all()
+
+
+def test_transverse_planes_of_a_coronal_stack_give_the_axial_slices_back():
+    axial = np.random.default_rng(6).integers(-1000, 2000, (12, 24, 20))
+    shape = geometry(12, 20, heights=[float(k) for k in range(24)], orientation=(1, 0, 0, 0, 0, -1))
+    scene = volume(shape, axial[::-1].transpose(1, 0, 2))
+    _, pixels, _ = rendered(scene, PlaneRequest(Direction.TRANSVERSE))
+    assert (pixels == axial[::-1]).all()
+
+
+def test_a_tilt_by_true_positions_is_the_shear_affine_bit_for_bit():
+    drift = [(0.0, 0.66 * k) for k in range(12)]
+    shape = geometry(drift=drift)
+    scene = volume(shape, np.random.default_rng(7).integers(-1000, 2000, (12, 24, 20)))
+    positions = np.array(shape.positions)
+    local = (positions - positions[0]) @ scene.table.frame.T
+    true = dataclasses.replace(
+        scene,
+        table=dataclasses.replace(
+            scene.table, heights_mm=local[:, 0], drift=local[:, 1:] / scene.table.spacing_mm
+        ),
+    )
+    for request in (PlaneRequest(), PlaneRequest(Direction.OBLIQUE, OBLIQUE, interval_mm=3.0)):
+        assert (rendered(scene, request)[1] == rendered(true, request)[1]).all()
+
+
+def test_a_sphere_keeps_its_volume_and_its_centre():
+    centre, radius = np.array([14.3, 15.1, 13.7]), 9.0
+
+    def ball(places):
+        return 1000 * np.clip(radius + 0.5 - np.linalg.norm(places - centre, axis=-1), 0, 1)
+
+    scene = volume(
+        geometry(30, 30, heights=[float(k) for k in range(29)], drift=[(0, 0.1 * k) for k in range(29)]), ball
+    )
+    request = PlaneRequest(Direction.OBLIQUE, OBLIQUE, interval_mm=1.0)
+    planned, pixels, _ = rendered(scene, request)
+    share = np.clip(pixels, 0, None) / 1000
+    assert share.sum() == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.005)
+    found = (share[..., np.newaxis] * points(planned)).sum(axis=(0, 1, 2)) / share.sum()
+    assert np.linalg.norm(found - centre) < 0.05
+
+
+def test_a_rod_keeps_its_angle_within_a_tenth_of_a_degree():
+    along = rotation((25, -35, 0)) @ np.array([0.0, 0.0, 1.0])
+    middle = np.array([20.0, 20.0, 20.0])
+
+    def rod(places):
+        away = places - middle
+        return 1000 * np.exp(-np.sum((away - (away @ along)[..., np.newaxis] * along) ** 2, axis=-1) / 8)
+
+    scene = volume(geometry(41, 41, heights=[float(k) for k in range(41)]), rod)
+    planned, pixels, _ = rendered(scene, PlaneRequest(interval_mm=1.0))
+    share = np.clip(pixels, 0, None)
+    places = points(planned) - middle
+    near = share * (np.linalg.norm(places, axis=-1) < 15)
+    spread = np.einsum("prc,prci,prcj->ij", near, places, places)
+    found = np.linalg.eigh(spread)[1][:, -1]
+    assert np.rad2deg(np.arccos(min(abs(found @ along), 1.0))) < 0.1
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_chunks_and_threads_change_no_bit(threads):
+    scene = volume(geometry(50, 40), np.random.default_rng(8).integers(-1000, 2000, (12, 50, 40)))
+    for request in (
+        PlaneRequest(),
+        PlaneRequest(Direction.SAGITTAL),
+        PlaneRequest(Direction.OBLIQUE, OBLIQUE),
+    ):
+        planned = plan(scene.geometry, request)
+        streamed = [
+            plane.copy() for plane in engine.render_stack(scene, planned, Interpolation.LINEAR, threads)
+        ]
+        assert len(streamed) == len(planned.positions)
+        for n, plane in enumerate(streamed):
+            assert (plane == engine.render(scene, planned, n, Interpolation.LINEAR)).all()
+
+
+def test_padding_never_mixes_into_its_neighbours():
+    values = np.full((12, 24, 20), 500)
+    values[:, :6] = values[4:6, :, 3:9] = -2000
+    scene = volume(geometry(), values, padding=-2000)
+    for interpolation in Interpolation:
+        for request in (
+            PlaneRequest(),
+            PlaneRequest(Direction.SAGITTAL),
+            PlaneRequest(Direction.OBLIQUE, OBLIQUE),
+        ):
+            _, pixels, _ = rendered(scene, request, interpolation)
+            assert set(np.unique(pixels)) == {500.0, float(scene.pixel_format.padding_value)} - (
+                set() if (pixels == scene.pixel_format.padding_value).any() else {-1000.0}
+            )
+
+
+def test_voxel_centres_of_the_scene_are_where_the_table_says():
+    scene = volume(geometry(**STACKS["turned"]), np.zeros((12, 24, 20)))
+    place = scene.table.index_of(voxel_centres(scene.geometry))
+    assert np.abs(place - np.moveaxis(np.indices((12, 24, 20)), 0, -1)).max() < 1e-9

@@ -1,0 +1,242 @@
+"""Real series against programs that are not ours, against their own voxels, and against a closed form.
+
+Every pixel whose place is at least one voxel inside the volume is compared; each test prints how many these
+are (``pytest -s``).
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from scp.model import Direction, Interpolation, PlaneRequest, Policy
+from scp.part10 import read_facts
+from scp.reconstruction import engine, reference
+from scp.reconstruction.geometry import even_line
+from scp.reconstruction.pixels import pixel_format
+from scp.reconstruction.planes import plan
+from scp.reconstruction.volume import read_volume
+from tests.reconstruction.scenes import along_normal, oriented
+
+pytestmark = pytest.mark.data
+
+REQUESTS = {
+    "coronal": PlaneRequest(Direction.CORONAL),
+    "sagittal": PlaneRequest(Direction.SAGITTAL),
+    "transverse": PlaneRequest(Direction.TRANSVERSE),
+    "oblique": PlaneRequest(Direction.OBLIQUE, oriented((70, 20, 10))),
+}
+
+
+def stack_of(folder):
+    return along_normal(
+        [facts for path in sorted(folder.iterdir()) for facts in read_facts(path) if not facts.reason]
+    )
+
+
+def volume_of(stack):
+    return read_volume(stack, (), Policy.REFUSE, pixel_format(stack))
+
+
+def chosen_planes(scene, request, count=5):
+    """Yield plan, number, pixels and true places of planes all over the volume."""
+    planned = plan(scene.geometry, request)
+    for index in np.unique(np.linspace(0, len(planned.positions) - 1, count).astype(int)):
+        pixels = engine.render(scene, planned, int(index), Interpolation.LINEAR)
+        yield planned, int(index), pixels.astype(float), reference.plane_points(planned, int(index))
+
+
+def well_inside(scene, places):
+    index = scene.table.index_of(places)
+    return ((index >= 1) & (index <= np.array(scene.values.shape[1:]) - 2)).all(axis=-1)
+
+
+def compared(name, differences, keeps):
+    values, looked_at = np.concatenate(differences), sum(keep.size for keep in keeps)
+    above = np.mean(values > 0.5001)
+    print(f"{name}: compared {values.size} of {looked_at} pixels ({values.size / looked_at:.1%})")
+    print(f"{name}: worst {values.max():.4g}, above 0.5 {above:.3%}")
+    assert values.size > 1000
+    return values
+
+
+def stored(scene, mask_padding=True):
+    """Return voxels (slices, rows, columns) as whole numbers, and which are not padding."""
+    values = scene.values[0].astype(int) + scene.bias
+    true = scene.values[0] != scene.padding if mask_padding else np.ones(values.shape, bool)
+    return values, true
+
+
+@pytest.mark.parametrize("view", REQUESTS)
+@pytest.mark.parametrize("name", ["ct_chest_cmb_crc_01068", "mr_abdomen_siemens_coronal_tcga_lihc"])
+def test_linear_planes_equal_those_of_simpleitk(case, name, view):
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed: this test compares with it")
+    scene = volume_of(stack_of(case(name)))
+    values, true = stored(scene)
+    image = sitk.GetImageFromArray(values.astype(np.float32))
+    position = even_line(np.array(scene.geometry.positions))
+    frame = np.array([scene.geometry.row_cosine, scene.geometry.column_cosine, scene.geometry.normal])
+    image.SetOrigin(scene.geometry.positions[0])
+    image.SetSpacing((scene.geometry.column_spacing_mm, scene.geometry.row_spacing_mm, scene.table.step_mm))
+    image.SetDirection(frame.T.ravel().tolist())
+    assert np.linalg.norm(position[1] - position[0]) == pytest.approx(scene.table.step_mm, abs=1e-6)
+    whole = sitk.GetImageFromArray(true.astype(np.float32))
+    whole.CopyInformation(image)
+    differences, keeps = [], []
+    for planned, index, pixels, places in chosen_planes(scene, REQUESTS[view]):
+        expected, share = (simpleitk_plane(sitk, planned, index, source) for source in (image, whole))
+        keep = well_inside(scene, places) & (share > 0.99999)
+        differences.append(np.abs(pixels - expected)[keep])
+        keeps.append(keep)
+    assert compared(f"{name} {view}", differences, keeps).max() <= 0.51
+
+
+def simpleitk_plane(sitk, planned, index, image):
+    resample = sitk.ResampleImageFilter()
+    resample.SetSize((planned.columns, planned.rows, 1))
+    resample.SetOutputOrigin(planned.positions[index])
+    resample.SetOutputSpacing((planned.spacing_mm, planned.spacing_mm, 1.0))
+    axes = np.array([planned.row_cosine, planned.column_cosine, planned.normal])
+    resample.SetOutputDirection(axes.T.ravel().tolist())
+    resample.SetInterpolator(sitk.sitkLinear)
+    resample.SetOutputPixelType(sitk.sitkFloat32)
+    return sitk.GetArrayFromImage(resample.Execute(image))[0].astype(float)
+
+
+def evaluated(stack, values, true, places):
+    """Return the linear value at each place straight from the headers, and whether no padding took part.
+
+    Point by point: the two slices around it by their true heights, in each the place on the line between
+    their first voxels.
+    """
+    cosines = np.array(stack[0].header.numbers("ImageOrientationPatient"))
+    row, column = cosines[:3], cosines[3:]
+    between_rows, between_columns = stack[0].header.numbers("PixelSpacing")
+    firsts = np.array([facts.header.numbers("ImagePositionPatient") for facts in stack])
+    normal = np.cross(row, column)
+    heights = firsts @ normal
+    above = np.clip(np.searchsorted(heights, places @ normal), 1, len(stack) - 1)
+    weight = (places @ normal - heights[above - 1]) / (heights[above] - heights[above - 1])
+    first = firsts[above - 1] + weight[:, np.newaxis] * (firsts[above] - firsts[above - 1])
+    j = (places - first) @ column / between_rows
+    i = (places - first) @ row / between_columns
+    j0, i0 = np.floor(j).astype(int), np.floor(i).astype(int)
+    total, whole = np.zeros(len(places)), np.ones(len(places), bool)
+    for dk, wk in ((-1, 1 - weight), (0, weight)):
+        for dj, wj in ((0, 1 - (j - j0)), (1, j - j0)):
+            for di, wi in ((0, 1 - (i - i0)), (1, i - i0)):
+                total += wk * wj * wi * values[above + dk, j0 + dj, i0 + di]
+                whole &= true[above + dk, j0 + dj, i0 + di]
+    return total, whole
+
+
+@pytest.mark.parametrize("view", REQUESTS)
+@pytest.mark.parametrize("name", ["ct_head_ge_tilt_varspacing", "mr_brain_ge_axial_jitter"])
+def test_tilted_uneven_slices_are_read_at_their_true_positions(case, name, view):
+    stack = stack_of(case(name))
+    scene = volume_of(stack)
+    differences, keeps = [], []
+    for _, _, pixels, places in chosen_planes(scene, REQUESTS[view]):
+        inside = well_inside(scene, places)
+        expected, whole = evaluated(stack, *stored(scene), places[inside])
+        differences.append(np.abs(pixels[inside] - expected)[whole])
+        keeps.append(inside)
+    values = compared(f"{name} {view}", differences, keeps)
+    assert values.max() <= 1.0
+    assert np.mean(values > 0.5001) < 0.001
+
+
+def test_even_slices_would_be_wrong_for_the_uneven_head(case):
+    stack = stack_of(case("ct_head_ge_tilt_varspacing"))
+    scene = volume_of(stack)
+    table = scene.table
+    even = np.linspace(0, table.heights_mm[-1], len(stack))
+    wrong = dataclasses.replace(scene, table=dataclasses.replace(table, heights_mm=even))
+    planned = plan(scene.geometry, REQUESTS["coronal"])
+    middle = len(planned.positions) // 2
+    right, mistaken = (
+        engine.render(v, planned, middle, Interpolation.LINEAR).astype(float) for v in (scene, wrong)
+    )
+    assert np.abs(right - mistaken).mean() > 20
+
+
+@pytest.mark.parametrize("view", REQUESTS)
+def test_the_digital_phantom_has_its_closed_form_everywhere_inside(case, view):
+    """Its voxel at column i, row j, 2 mm apart, and z = -2 k is i + j + k: a ramp of (x + y - z) / 2."""
+    scene = volume_of(stack_of(case("phantom_ibsi2_digital") / "orientation"))
+    origin = np.array(scene.geometry.positions[-1])
+    differences, keeps = [], []
+    for _, _, pixels, places in chosen_planes(scene, REQUESTS[view], 1000):
+        away = places - origin
+        expected = (away[..., 0] + away[..., 1] - away[..., 2]) / 2
+        keep = well_inside(scene, places)
+        differences.append(np.abs(pixels - expected)[keep])
+        keeps.append(keep)
+    assert compared(f"phantom {view}", differences, keeps).max() <= 1.0
+
+
+@pytest.mark.parametrize("mistake", ["flipped", "half a voxel"])
+def test_the_digital_phantom_shows_each_mistake(case, mistake):
+    scene = volume_of(stack_of(case("phantom_ibsi2_digital") / "orientation"))
+    values = np.asarray(scene.values)
+    if mistake == "flipped":
+        wrong = dataclasses.replace(scene, values=values[:, ::-1].copy())
+    else:
+        shifted = scene.table.origin + np.array([1.0, 1.0, -1.0])
+        wrong = dataclasses.replace(scene, table=dataclasses.replace(scene.table, origin=shifted))
+    origin = np.array(scene.geometry.positions[-1])
+    worst = []
+    for _, _, pixels, places in chosen_planes(wrong, REQUESTS["coronal"]):
+        away = places - origin
+        expected = (away[..., 0] + away[..., 1] - away[..., 2]) / 2
+        worst.append(np.abs(pixels - expected)[well_inside(scene, places)])
+    assert np.concatenate(worst).max() > 1.0
+
+
+def test_classic_and_enhanced_copies_of_one_volume_read_alike(case):
+    """The outermost slice of the classic copy has something burned in and is left out."""
+    folder = case("mr_phantom_siemens_sag_classic_enhanced")
+    found = [
+        f for path in sorted(folder.rglob("*")) if path.is_file() for f in read_facts(path) if not f.reason
+    ]
+    classic = along_normal([facts for facts in found if facts.frame == 0])
+    frames = along_normal([facts for facts in found if facts.frame > 0])
+    assert len(classic) == len(frames) == 63
+    one, other = volume_of(classic), volume_of(frames)
+    differ = [k for k in range(63) if (one.values[0, k] != other.values[0, k]).any()]
+    assert len(differ) == 1
+    assert differ[0] in (0, 62)
+
+
+def test_pet_slices_with_their_own_slopes_come_to_one(case):
+    folder = case("petctmr_sts_004")
+    found = [
+        f for path in sorted(folder.rglob("*")) if path.is_file() for f in read_facts(path) if not f.reason
+    ]
+    pet = along_normal([facts for facts in found if facts.header.text("Modality") == "PT"])
+    scene = volume_of(pet)
+    common = scene.pixel_format.rescale_slope
+    assert common == max(facts.header.number("RescaleSlope") for facts in pet)
+    assert scene.pixel_format.rescale_intercept == 0
+    raw = [read_volume([facts], (), Policy.REFUSE, pixel_format([facts])) for facts in pet]
+    for k, (facts, one) in enumerate(zip(pet, raw, strict=True)):
+        activity = (one.values[0, 0].astype(float) + one.bias) * facts.header.number("RescaleSlope")
+        assert (
+            np.abs((scene.values[0, k].astype(float) + scene.bias) * common - activity).max()
+            <= 0.5 * common + 1e-9
+        )
+
+
+@pytest.mark.parametrize("case_name", ["syntaxes_mr_4slices", "syntaxes_mr_mosaic"])
+def test_every_transfer_syntax_gives_the_same_voxels(case, case_name):
+    folder = case(case_name)
+    found = [
+        f for path in sorted(folder.rglob("*")) if path.is_file() for f in read_facts(path) if f.pixel_data
+    ]
+    by_key = {}
+    for facts in found:
+        scene = volume_of([facts])
+        key = facts.header.text("SOPInstanceUID") if "4slices" in case_name else "one"
+        by_key.setdefault(key, []).append(scene.values.tobytes())
+    assert all(len(copies) > 1 for copies in by_key.values())
+    assert all(len(set(copies)) == 1 for copies in by_key.values())
