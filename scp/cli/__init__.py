@@ -12,7 +12,7 @@ What went wrong ends here, in one place: one sentence on stderr and an exit code
 
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,13 +21,31 @@ from scp.errors import MprScpError
 
 app = typer.Typer(
     name="mpr-scp",
-    help="A DICOM node that reconstructs from archives as people really leave them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from scp import __version__
+
+        print(f"mpr-scp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _frame(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A DICOM node that reconstructs from archives as people really leave them."""
+
+
 for family in (serve, configuration, dimse, reconstruct, archive):
     family.add_to(app)
 

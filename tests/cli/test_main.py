@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from scp import __version__
 from scp.cli import app, main
 
 
@@ -79,6 +80,10 @@ def test_help_and_mistakes_do_not_wait_for_heavy_imports():
     ).stdout
     heavy = ("pynetdicom", "pydicom", "numpy", "numba", "sqlalchemy", "pydantic", "PIL", "scipy")
     assert [name for name in heavy if f"'{name}'" in loaded] == []
+
+
+def test_the_version_is_that_of_the_package(run):
+    assert run("--version") == (0, f"mpr-scp {__version__}\n", "")
 
 
 def test_python_dash_m_scp_is_the_same_program():
