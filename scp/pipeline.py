@@ -118,6 +118,7 @@ def explain(
     rules = means.config.rules(request.policy, request.minimum_images)
     current = _current_image(request, means, rules)
     folder = means.read_folder(current.path.parent)
+    rejected = means.holdings.rejected()
     limits = local.Limits(WORKING_BYTES * 4, means.config.reconstruction.deadline)
 
     def pixels_agree(one: FileFacts, other: FileFacts) -> bool:
@@ -133,12 +134,12 @@ def explain(
             found=found,
             known=known,
             stated=request.stated,
-            rejected=means.holdings.rejected(),
+            rejected=rejected,
             pixels_agree=pixels_agree,
             searches=searches,
         )
 
-    surroundings = _within(means.surroundings(current), reach)
+    surroundings = replace(_within(means.surroundings(current), reach), rejected=rejected)
     deadline = surroundings.clock() + means.config.completion.deadline
     return complete(select_again((), (), ()), select_again, surroundings, cancelled, deadline)
 

@@ -23,6 +23,7 @@ from scp.reconstruction.geometry import volume_geometry
 from scp.reconstruction.pixels import PixelFormat, pixel_format
 from scp.reconstruction.planes import PlanePlan, plan
 from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
+from scp.selection import holes
 
 WORKING_MEMORY = 1.6  # volume and padding mask, as a multiple of the source's voxels
 WORKING_BYTES = 256 << 20  # buffers, decoders and the planes being encoded, whatever the volume
@@ -113,5 +114,5 @@ def _working_bytes(report: SelectionReport) -> int:
     """Return the memory that a child needs for the volume of *report*."""
     header = report.stack[0].header
     samples = (header.integer("Rows") or 0) * (header.integer("Columns") or 0)
-    samples *= (header.integer("SamplesPerPixel") or 1) * (len(report.stack) + len(report.missing))
+    samples *= (header.integer("SamplesPerPixel") or 1) * (len(report.stack) + len(holes(report)))
     return int(WORKING_MEMORY * 2 * samples) + WORKING_BYTES
