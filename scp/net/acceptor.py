@@ -24,7 +24,7 @@ from scp.model import Sink
 from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
 from scp.net.association import Conduct, NodeAssociation, Rejection, Request
 from scp.net.gate import TurnedAway, pass_gate
-from scp.net.places import Holder, who_makes_room
+from scp.net.places import SETTLED_S, Holder, who_makes_room
 from scp.net.tls import acceptor_context
 
 LOGGER = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ AT_THE_GATE_FOR_EACH_ASSOCIATION = 2
 """How many connections may be at the gate, for each association that may be."""
 
 DRAIN_LOOK_EVERY_S = 0.05
+LAST_MOMENT_S = 1.0
+"""How long an association that is aborted at the shutdown deadline may take to end."""
 
 
 class Acceptor:
@@ -58,7 +60,7 @@ class Acceptor:
         self._listeners: list[socket.socket] = []
         self._addresses: list[tuple[str, int]] = []
         self._associations: set[NodeAssociation] = set()
-        self._at_gate = 0
+        self._at_gate: dict[socket.socket, tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._admitting = threading.Lock()
 
@@ -100,8 +102,11 @@ class Acceptor:
                 if association.idle_s > 0:
                     association.evict()
             living[0].join(DRAIN_LOOK_EVERY_S)
-        for association in self.associations:
-            association.abort()
+        left = self.associations
+        for association in left:
+            association.evict()
+        for association in left:
+            association.join(LAST_MOMENT_S)
         for listener in self._listeners:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)  # close() alone does not end an accept that waits
@@ -124,20 +129,26 @@ class Acceptor:
                     return
                 time.sleep(0.1)  # out of descriptors: those that end make room
                 continue
-            if not self._queue_at_gate():
-                connection.close()
-                continue
+            self._queue_at_gate(connection, address[0])
             threading.Thread(
                 target=self._welcome, args=(connection, address, tls), name="gate", daemon=True
             ).start()
 
-    def _queue_at_gate(self) -> bool:
+    def _queue_at_gate(self, connection: socket.socket, address: str) -> None:
+        """Let one more connection wait at the gate; when it is full, the oldest of who crowds it goes."""
+        now = time.monotonic()
         with self._lock:
-            most = AT_THE_GATE_FOR_EACH_ASSOCIATION * self.config.limits.associations
-            if self._at_gate >= most:
-                return False
-            self._at_gate += 1
-            return True
+            if len(self._at_gate) >= AT_THE_GATE_FOR_EACH_ASSOCIATION * self.config.limits.associations:
+                waiting = dict(enumerate(self._at_gate.items()))
+                crowd = [
+                    Holder(key, where, configured=False, idle_s=now - since + SETTLED_S)
+                    for key, (_, (where, since)) in waiting.items()
+                ]
+                victim = who_makes_room(crowd, newcomer_configured=False)
+                if victim is not None:
+                    with contextlib.suppress(OSError):
+                        waiting[victim.key][0].shutdown(socket.SHUT_RDWR)
+            self._at_gate[connection] = (address, now)
 
     def _welcome(
         self, connection: socket.socket, address: tuple[str, int], tls: ssl.SSLContext | None
@@ -152,7 +163,7 @@ class Acceptor:
             return
         finally:
             with self._lock:
-                self._at_gate -= 1
+                del self._at_gate[connection]
         entity = self._application_entity()
         association = NodeAssociation(entity, MODE_ACCEPTOR, self._conduct(), arrived.stream)
         association.certificate_sha256 = arrived.certificate_sha256

@@ -19,7 +19,7 @@ from io import BytesIO
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import evt
+from pynetdicom import _config, evt
 from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
@@ -38,6 +38,10 @@ from scp.net.stream import Stream
 from scp.net.transport import NodeSocket, NotifyingQueue
 
 LOGGER = logging.getLogger(__name__)
+
+# pynetdicom logs identifiers, which are patient data, and bytes as a peer sent them; we log in our own words.
+_config.LOG_HANDLER_LEVEL = "none"
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 APPLICATION_CONTEXT_UID = "1.2.840.10008.3.1.1.1"
 
@@ -108,12 +112,12 @@ class NodeAssociation(Association):  # type: ignore[misc]
 
     @property
     def calling_ae_title(self) -> str:
-        return str(self.requestor.ae_title or "").strip()
+        return _printable(self.requestor.ae_title)
 
     @property
     def called_ae_title(self) -> str:
         """Called AE Title of the request: the node's own, or a preset's."""
-        return str(self.requestor.primitive.called_ae_title or "").strip()
+        return _printable(self.requestor.primitive.called_ae_title)
 
     @property
     def remote_address(self) -> str:
@@ -137,9 +141,15 @@ class NodeAssociation(Association):  # type: ignore[misc]
 
     @property
     def idle_s(self) -> float:
-        """Seconds since anything came or was answered; 0 while it is at work or not established yet."""
-        if self._at_work or self.dul.receiving or not self.is_established:
+        """Seconds without work: since anything came or was answered, 0 while a service runs.
+
+        Inside a message it is what was waited for bytes: 0 at a decent rate, more for a peer that stalls
+        or drips.
+        """
+        if self._at_work or not self.is_established:
             return 0.0
+        if self.dul.receiving:
+            return max(0.0, self.conduct.limits.message_deadline - self.stream.message_left_s)
         return float(self.dul.idle_s)
 
     @property
@@ -179,7 +189,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
             return sent and (not length or self._send_data_set(context_id, data_set, length))
 
     def _send_data_set(self, context_id: int, data_set: Any, length: int) -> bool:
-        most = (self.dimse.maximum_pdu_size or MAXIMUM_SENT_PDU) - 6
+        most = max(1, (self.dimse.maximum_pdu_size or MAXIMUM_SENT_PDU) - 6)
         buffer = memoryview(bytearray(min(most, MAXIMUM_SENT_PDU, length) or 1))
         while True:
             taken = data_set.readinto(buffer[: min(len(buffer), length)])
@@ -314,6 +324,9 @@ class NodeACSE(ACSE):  # type: ignore[misc]
     def _negotiate_as_acceptor(self) -> None:
         association: NodeAssociation = self.assoc
         request: A_ASSOCIATE = self.requestor.primitive
+        if not isinstance(request, A_ASSOCIATE):  # what came is no request, or the peer is gone
+            association.kill()
+            return
         self.requestor.ae_title = request.calling_ae_title
         verdict = self._admission(association, request)
         if isinstance(verdict, Rejection):
@@ -356,6 +369,11 @@ class NodeACSE(ACSE):  # type: ignore[misc]
         evt.trigger(association, evt.EVT_ACCEPTED, {})
         association.is_established = True
         evt.trigger(association, evt.EVT_ESTABLISHED, {})
+
+
+def _printable(ae_title: str | None) -> str:
+    """Return an AE title as it may stand in a log: what the peer sent may hold anything."""
+    return "".join(c if " " <= c <= "~" else "?" for c in ae_title or "").strip()
 
 
 def _context(answered: Answer) -> PresentationContext:

@@ -78,6 +78,11 @@ class Stream:
         self._expires = time.monotonic() + seconds
         self._earned_s = 1 / MINIMUM_BYTES_PER_S if dripping else 0.0
 
+    @property
+    def message_left_s(self) -> float:
+        """Seconds until the deadline of the message, infinite where none is under way."""
+        return self._expires - time.monotonic()
+
     def end_message(self) -> None:
         self._expires = float("inf")
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
+from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.timer import Timer
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
@@ -165,7 +166,6 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
         self.event_queue = NotifyingQueue(self.wake)
         self.to_provider_queue = NotifyingQueue(self.wake)
         self.to_user_queue = NotifyingQueue(news.set)
-        self._news = news
 
     @property
     def has_work(self) -> bool:
@@ -220,7 +220,10 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
             self.ended()
 
     def ended(self) -> None:
-        """Clean up in the thread's last moment."""
+        """Clean up in the thread's last moment, and tell whoever still waits for a primitive or a message."""
         if self.socket is not None:
             self.socket.stream.close()
-        self._news.set()
+        abort = A_P_ABORT()
+        abort.provider_reason = 0x00
+        self.to_user_queue.put(abort)
+        self.assoc.dimse.msg_queue.put((None, None))

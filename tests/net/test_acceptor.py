@@ -17,6 +17,7 @@ from tests.net.nodes import (
     association_request,
     caller,
     connect,
+    p_data,
     read_pdu,
     store_message,
     wait_until,
@@ -129,7 +130,7 @@ def test_the_longest_idle_makes_room(
     start_node: StartNode, associate: Callable[..., Association], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = start_node(limits=Limits(associations=2))
-    monkeypatch.setattr("scp.net.places.SETTLED_S", 0.0)
+    monkeypatch.setattr("scp.net.places.SETTLED_S", 1e-6)
     first, second = associate(node, "A"), associate(node, "B")
     assert associate(node, "C").is_established
     wait_until(lambda: first.is_aborted)
@@ -265,3 +266,46 @@ def test_ipv6_is_served(start_node: StartNode) -> None:
     with socket.create_connection(("::1", node.port), timeout=10) as connection:
         connection.sendall(association_request())
         assert read_pdu(connection)[0] == A_ASSOCIATE_AC
+
+
+@pytest.mark.parametrize(
+    "stall",
+    [b"", association_request()[:50], None, p_data(3, b"")[:9], p_data(1, b"half")],
+    ids=["silent", "half a request", "associated and idle", "half a PDU", "half a message"],
+)
+def test_however_peers_stall_a_good_one_is_served(
+    start_node: StartNode,
+    associate: Callable[..., Association],
+    monkeypatch: pytest.MonkeyPatch,
+    stall: bytes | None,
+) -> None:
+    monkeypatch.setattr("scp.net.places.SETTLED_S", 1e-6)
+    node = start_node(limits=Limits(associations=5))
+    with contextlib.ExitStack() as stalled:
+        for number in range(15):
+            connection = stalled.enter_context(connect(node))
+            if stall is None or stall[:1] == b"\4":
+                connection.sendall(association_request(calling=f"STALLED{number}"))
+                assert read_pdu(connection)[0] == A_ASSOCIATE_AC
+            connection.sendall(stall or b"")
+        assert associate(node, "GOOD").is_established
+
+
+def test_who_crowds_the_gate_makes_room_there(
+    start_node: StartNode, associate: Callable[..., Association]
+) -> None:
+    node = start_node(limits=Limits(associations=2))
+    with contextlib.ExitStack() as crowd:
+        first, *_ = [crowd.enter_context(connect(node)) for _ in range(6)]
+        assert read_pdu(first) == b""  # four may wait
+        assert associate(node, "GOOD").is_established
+
+
+def test_an_ae_title_can_write_nothing_into_a_log(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start_node()
+    request = association_request(calling="EVIL12345").replace(b"EVIL12345", b"EVIL\nroot\x1b")
+    with caplog.at_level("INFO"):
+        ask(node, request)
+    assert "\nroot" not in caplog.text and "\x1b" not in caplog.text

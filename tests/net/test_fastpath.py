@@ -162,7 +162,8 @@ def test_a_sender_that_never_waits_is_stopped(peer: Callable[..., tuple]) -> Non
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    with running_node(tmp_path_factory.mktemp("fuzz"), limits=Limits(message_deadline=0.5)) as node:
+    limits = Limits(message_deadline=0.5, associations=10_000, associations_per_peer=10_000)
+    with running_node(tmp_path_factory.mktemp("fuzz"), limits=limits) as node:
         yield node
 
 

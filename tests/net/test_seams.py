@@ -1,6 +1,6 @@
 """What we rely on inside pynetdicom: when a test here fails after an upgrade, it says which seam changed.
 
-The tables hold names and parameters, the other tests what a seam is for; those fail on pynetdicom as it comes.
+The tables hold names and parameters, the other tests what a seam is for: those fail on pynetdicom alone.
 """
 
 import inspect
@@ -127,7 +127,7 @@ def test_an_abort_ends_also_when_the_peer_never_closes(start_node: StartNode) ->
         connection.sendall(b"\4\0\0\0\1\0half")
         wait_until(lambda: node.acceptor.associations[0].is_established)
         (association,) = node.acceptor.associations
-        association.abort()
+        threading.Thread(target=association.abort).start()
         wait_until(lambda: not association.is_alive() and not association.dul.is_alive())
 
 
