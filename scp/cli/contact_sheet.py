@@ -7,6 +7,7 @@ whether planes are right, not one to read them by.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,14 @@ def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 1
     """
     if not planes:
         raise ValueError("no plane to show")
-    count = min(most, len(planes))
-    chosen = [planes[int((part + 0.5) * len(planes) / count)] for part in range(count)]
-    tiles = [_tile(pydicom.dcmread(plane)) for plane in chosen]
-    grid = _grid(tiles)
-    _with_title(grid, title or _title(pydicom.dcmread(planes[0], stop_before_pixels=True), len(planes))).save(
-        sheet
-    )
+    first = pydicom.dcmread(planes[0], stop_before_pixels=True)
+    frames = int(first.get("NumberOfFrames") or 1)
+    every = [(path, frame) for path in planes for frame in range(frames)]
+    count = min(most, len(every))
+    chosen = [every[int((part + 0.5) * len(every) / count)] for part in range(count)]
+    opened = lru_cache(maxsize=1)(_object)  # the frames of one object are chosen one after the other
+    grid = _grid([_tile(_plane(*opened(path), frame)) for path, frame in chosen])
+    _with_title(grid, title or _title(_plane(*opened(planes[0]), 0), len(every))).save(sheet)
 
 
 def directions(vector: Sequence[float]) -> str:
@@ -47,6 +49,27 @@ def directions(vector: Sequence[float]) -> str:
     """
     parts = sorted(zip(vector, LETTERS, strict=True), key=lambda part: -abs(part[0]))
     return "".join(letters[0] if value > 0 else letters[1] for value, letters in parts if abs(value) > 0.3)
+
+
+def _object(path: Path) -> tuple[Dataset, NDArray[np.generic]]:
+    ds = pydicom.dcmread(path)
+    pixels = ds.pixel_array
+    return ds, pixels[np.newaxis] if ds.get("NumberOfFrames") == 1 else pixels
+
+
+def _plane(whole: Dataset, pixels: NDArray[np.generic], frame: int) -> Dataset:
+    """Return one plane with its ``pixels``; that of a multi-frame object with the frame's own geometry."""
+    ds = Dataset(whole)
+    ds.pixels = pixels
+    if "NumberOfFrames" in whole:
+        ds.pixels, ds.InstanceNumber = pixels[frame], frame + 1
+        for groups in (
+            whole.SharedFunctionalGroupsSequence[0],
+            whole.PerFrameFunctionalGroupsSequence[frame],
+        ):
+            for group in groups:
+                ds.update(group.value[0])
+    return ds
 
 
 def _tile(ds: Dataset) -> Image.Image:
@@ -66,7 +89,7 @@ def _tile(ds: Dataset) -> Image.Image:
 
 def _picture(ds: Dataset) -> Image.Image:
     """Return the pixels through their window, 8 bits, in the shape that Pixel Spacing gives them."""
-    pixels = ds.pixel_array
+    pixels: NDArray[np.generic] = ds.pixels
     if pixels.ndim == 2:
         pixels = _windowed(pixels, ds)
     row_spacing, column_spacing = map(float, ds.get("PixelSpacing", (1, 1)))

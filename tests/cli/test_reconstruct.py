@@ -43,6 +43,19 @@ def test_mpr_writes_planes_and_a_contact_sheet(run, folder, tmp_path):
     assert "8 planes and contact_sheet.png" in out
 
 
+def test_planes_in_one_object_are_shown_like_planes_in_many(run, folder, tmp_path):
+    config = tmp_path / "node.toml"
+    config.write_text('[results]\nsop_class = "multiframe"\n')
+    assert run("mpr", folder, "--out", tmp_path / "many")[0] == 0
+    assert run("mpr", folder, "--out", tmp_path / "one", "--config", config)[0] == 0
+    assert len(list((tmp_path / "one").glob("*.dcm"))) == 1
+    with (
+        Image.open(tmp_path / "many" / "contact_sheet.png") as many,
+        Image.open(tmp_path / "one" / "contact_sheet.png") as one,
+    ):
+        assert one.size == many.size
+
+
 def test_the_current_image_may_be_named_instead_of_its_folder(run, folder, tmp_path):
     code, out, _ = run("mpr", folder / "07.dcm", "--out", tmp_path / "sag", "--direction", "sagittal")
     assert code == 0
