@@ -15,13 +15,12 @@ import time
 from dataclasses import dataclass
 
 from scp.net.stream import Stream
+from scp.net.transport import ABORT_BY_USER
 
 A_ASSOCIATE_RQ = 0x01
 MAXIMUM_REQUEST_BYTES = 128 << 10
 
 _HEADER = struct.Struct(">BxL")
-ABORT_BY_USER = bytes((0x07, 0, 0, 0, 0, 4, 0, 0, 0, 0))
-"""A-ABORT PDU, source 0: service-user (PS3.8 9.3.8)."""
 
 
 class TurnedAway(Exception):

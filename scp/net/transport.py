@@ -22,7 +22,6 @@ from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.fsm import InvalidEventError
 from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.timer import Timer
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
@@ -34,7 +33,12 @@ LOGGER = logging.getLogger(__name__)
 LINGER_S = 0.5
 """How long the peer may take to close after our last PDU (PS3.8 Sta13)."""
 
+AWAITING_REQUEST = "Sta2"
 AWAITING_CLOSE = "Sta13"
+
+ABORT_BY_USER = bytes((0x07, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+ABORT_BY_PROVIDER = bytes((0x07, 0, 0, 0, 0, 4, 0, 0, 2, 0))
+"""A-ABORT PDUs, by their source (PS3.8 9.3.8)."""
 
 
 class NotifyingQueue(queue.Queue[Any]):
@@ -209,12 +213,16 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
     def run_reactor(self) -> None:
         """Run pynetdicom's loop; whichever way it ends, the descriptors are given back.
 
-        An event that the state has no transition for (a peer's PDU against our own answer) ends it.
+        An event that the state has no transition for, and values of a request that pynetdicom finds no
+        place for, raise there: both are the peer's fault (PS3.8 AA-1, AA-8).
         """
         try:
             super().run_reactor()
-        except InvalidEventError as error:
-            LOGGER.info("%s: %s", self.assoc.name, error)
+        except Exception as error:
+            LOGGER.info("%s: aborted, %s", self.assoc.name, type(error).__name__)
+            if self.socket is not None:
+                before = self.state_machine.current_state == AWAITING_REQUEST
+                self.socket.write(ABORT_BY_USER if before else ABORT_BY_PROVIDER)
             self.assoc.is_aborted, self.assoc.is_established = True, False
         finally:
             self.ended()

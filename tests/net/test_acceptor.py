@@ -202,6 +202,14 @@ def test_data_before_the_answer_to_the_request_is_aborted(start_node: StartNode)
     assert "1.2.3" not in node.archive.stored
 
 
+def test_a_request_with_a_context_id_that_is_none_is_aborted(start_node: StartNode) -> None:
+    request = bytearray(association_request())
+    at = request.index(bytes((0x20, 0, 0))) + 4  # the presentation context item
+    assert request[at] == 1
+    request[at] = 2
+    assert ask(start_node(), bytes(request)) == bytes((A_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+
+
 def test_a_released_association_leaves_nothing(start_node: StartNode) -> None:
     node = start_node()
     with connect(node) as connection:
