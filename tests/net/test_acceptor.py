@@ -27,6 +27,7 @@ pytestmark = pytest.mark.wire
 
 StartNode = Callable[..., RunningNode]
 A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_RELEASE_RP, A_ABORT = 2, 3, 6, 7
+LENGTH_OF_THE_FIXED_PART = 74
 RELEASE = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 
 
@@ -204,7 +205,7 @@ def test_data_before_the_answer_to_the_request_is_aborted(start_node: StartNode)
 
 def test_a_request_with_a_context_id_that_is_none_is_aborted(start_node: StartNode) -> None:
     request = bytearray(association_request())
-    at = request.index(bytes((0x20, 0, 0))) + 4  # the presentation context item
+    at = request.index(bytes((0x20, 0)), LENGTH_OF_THE_FIXED_PART) + 4
     assert request[at] == 1
     request[at] = 2
     assert ask(start_node(), bytes(request)) == bytes((A_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0))
