@@ -114,6 +114,7 @@ SHAPES = {
     "prone": geometry(31, 29, orientation=(-1, 0, 0, 0, -1, 0)),
     "double oblique": geometry(31, 29, orientation=oriented((20, -15, 40))),
     "one slice": geometry(31, 29, heights=[0]),
+    "one row": geometry(1, 29, spacing=(0.7, 1.3)),
 }
 
 

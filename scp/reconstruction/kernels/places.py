@@ -87,7 +87,7 @@ def inside_range(start, step, low, high, first, last):
     if abs(step) < 1e-12:
         return (first, last) if low <= start <= high else (0, 0)
     enter, leave = (low - start) / step, (high - start) / step
-    if enter > leave:
+    if step < 0:
         enter, leave = leave, enter
     first = max(first, math.ceil(min(max(enter, -1.0), 1e9)))
     last = min(last, math.floor(max(min(leave, 1e9), -2.0)) + 1)
