@@ -60,5 +60,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        print(f"mpr-scp: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"mpr-scp: {where}{error.strerror or error}", file=sys.stderr)
     sys.exit(1)

@@ -108,7 +108,7 @@ def mpr(
         print_json(_as_json(prospect.report, path) | made)
     else:
         print(report_text(prospect.report, _folder(path)))
-        print(f"{len(objects)} planes and {sheet.name} in {out}")
+        print(f"{len(prospect.plan.positions)} planes and {sheet.name} in {out}")
 
 
 def explain(

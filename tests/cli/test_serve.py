@@ -82,3 +82,14 @@ def test_a_bad_configuration_does_not_start(tmp_path):
     out, err = served.process.communicate(timeout=30)
     assert (served.line, out, served.process.returncode) == ("", "", 1)
     assert "node.port: found 99999" in err
+
+
+def test_a_port_that_is_taken_is_named(served, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "node.toml").write_text(f"[node]\nport = {served.port}\n")
+    late = Served(tmp_path / "other" / "node.toml")
+    _, err = late.process.communicate(timeout=30)
+    assert late.process.returncode == 1
+    assert err.count("\n") == 1
+    assert "Address already in use" in err
+    assert str(served.port) in err
