@@ -22,6 +22,9 @@ from tests.e2e.stations import (
     orthanc,
     storescp,
 )
+from tests.results.conftest import complaints
+
+__all__ = ["complaints"]
 
 RIGHTS = ("echo", "store", "find", "move", "get", "mpr")
 NODES = {f"MPRSCP{number}": free_port() for number in range(4)}
