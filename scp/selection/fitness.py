@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 
 from pydicom import uid
+from pydicom.pixels import get_decoder
 from pydicom.sr.codedict import codes
 
 from scp.errors import Code
@@ -150,7 +151,23 @@ def matrix_size(facts: FileFacts) -> Finding:
     return FITS
 
 
-BY_ITSELF = (scanned, matrix_size, localizer, source_image, geometry)
+def decodable(facts: FileFacts) -> Finding:
+    """Object to a transfer syntax for which no decoder is here, so that rendering does not fail on it."""
+    syntax = facts.pixel_data.transfer_syntax_uid if facts.pixel_data else ""
+    if syntax and not _has_decoder(syntax):
+        return Finding(Code.CANNOT_DECODE, f"no decoder for {uid.UID(syntax).name}")
+    return FITS
+
+
+@lru_cache(maxsize=64)
+def _has_decoder(transfer_syntax_uid: str) -> bool:
+    try:
+        return get_decoder(transfer_syntax_uid).is_available
+    except NotImplementedError:
+        return False
+
+
+BY_ITSELF = (scanned, matrix_size, localizer, source_image, geometry, decodable)
 
 
 def rejection(rejected: Collection[str]) -> Callable[[FileFacts], Finding]:

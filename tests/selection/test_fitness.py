@@ -6,6 +6,7 @@ import pytest
 from pydicom import uid
 
 from scp.errors import Code
+from scp.model import PixelData
 from scp.selection import refusal, select
 from tests.selection.slices import RULES, beside, detail_of, foreign, notes_of, reason_of, series, slice_at
 
@@ -53,6 +54,36 @@ def test_c1_c12_what_the_scanner_found_stays_the_reason(scanned):
     stranger = replace(foreign("x.dcm"), reason=scanned, detail="RLE with 17 segments")
     report = beside(stranger)
     assert reason_of(report, stranger) == scanned and detail_of(report, stranger) == "RLE with 17 segments"
+
+
+@pytest.mark.parametrize(
+    ("syntax", "reason"), [(uid.MPEG2MPML, Code.CANNOT_DECODE), ("1.2.3.4", Code.CANNOT_DECODE)]
+)
+def test_c12_a_syntax_without_a_decoder_costs_the_file_and_not_the_request(syntax, reason):
+    stranger = replace(foreign("x.dcm"), pixel_data=PixelData(str(syntax), 1000, 10))
+    assert reason_of(beside(stranger), stranger) == reason
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+        uid.RLELossless,
+        uid.JPEGBaseline8Bit,
+        uid.JPEGExtended12Bit,
+        uid.JPEGLossless,
+        uid.JPEGLosslessSV1,
+        uid.JPEGLSLossless,
+        uid.JPEG2000Lossless,
+        uid.JPEG2000,
+    ],
+)
+def test_c12_what_archives_hold_has_a_decoder(syntax):
+    slices = [replace(image, pixel_data=PixelData(str(syntax), 1000, 10)) for image in series(12)]
+    assert len(select(slices[0], slices, RULES).stack) == 12
 
 
 @pytest.mark.parametrize(
