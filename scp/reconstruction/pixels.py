@@ -7,7 +7,7 @@ stored values stay what they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scp.errors import Code, Refused
 from scp.model import FileFacts, Header
@@ -147,30 +147,17 @@ def _gray_format(headers: Sequence[Header]) -> PixelFormat:
         rescale_type=rescale.type if rescale else "",
         padding_value=0,
     )
-    return _with_padding(draft, headers)
-
-
-def _with_padding(draft: PixelFormat, headers: Sequence[Header]) -> PixelFormat:
-    return PixelFormat(
-        draft.signed,
-        draft.samples_per_pixel,
-        draft.photometric_interpretation,
-        draft.rescale_slope,
-        draft.rescale_intercept,
-        draft.rescale_type,
-        _padding_value(draft, headers),
-    )
+    return replace(draft, padding_value=_padding_value(draft, headers))
 
 
 def _padding_value(draft: PixelFormat, headers: Sequence[Header]) -> int:
     """Return the sources' own padding, else air (CT), else the lowest value; within what can be stored."""
     lowest, highest = draft.limits
-    declared = [header for header in headers if padding_range(header) is not None]
-    if declared and _is_common(headers):
-        value = _converted(padding_range(declared[0])[0], declared[0], draft)  # type: ignore[index]
-        return value if lowest <= value <= highest else lowest
+    declared = [(header, padding) for header in headers if (padding := padding_range(header))]
     if declared:
-        return lowest
+        header, (value, _) = declared[0]
+        stored = _converted(value, header, draft)
+        return stored if _is_common(headers) and lowest <= stored <= highest else lowest
     if all(header.text("Modality") == "CT" for header in headers) and draft.rescale_slope:
         air = round((AIR_HU - (draft.rescale_intercept or 0.0)) / draft.rescale_slope)
         return min(max(air, lowest), highest)
@@ -178,11 +165,10 @@ def _padding_value(draft: PixelFormat, headers: Sequence[Header]) -> int:
 
 
 def _lowest_value(header: Header, draft: PixelFormat) -> int:
-    low, high = stored_range(header)
     smallest = header.integer("SmallestImagePixelValue")
     if smallest is not None and not inverted(header):
         return _converted(_as_represented(smallest, header), header, draft)
-    low, _ = conversion(header, draft).range(low, high)  # type: ignore[assignment]
+    low, _ = conversion(header, draft).range(*stored_range(header))
     return round(low)
 
 
@@ -269,10 +255,7 @@ def _widest_rescale(headers: Sequence[Header], kind: str) -> Rescale:
 
 def _signed(headers: Sequence[Header], rescale: Rescale | None) -> bool:
     """Tell whether the result is signed: Hounsfield units are, a spread range is not, else as the sources."""
-    if rescale is None or _is_common(headers):
-        if rescale is not None and _fits_hounsfield(headers):
-            return True
-        return any(is_signed(header) for header in headers)
-    if _fits_hounsfield(headers):
+    if rescale is not None and _fits_hounsfield(headers):
         return True
-    return rescale.intercept == 0.0 and any(is_signed(header) for header in headers)
+    spread = rescale is not None and not _is_common(headers) and rescale.intercept != 0.0
+    return not spread and any(is_signed(header) for header in headers)

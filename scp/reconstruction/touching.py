@@ -136,13 +136,13 @@ def _inside(origin: Floats, slope: Floats, low: Floats, high: Floats, columns: i
         if abs(step) * columns < ON_A_SLICE * 1e-3:
             last[(start < low[axis]) | (start > high[axis])] = -1.0
             continue
-        enter, leave = sorted_pair((low[axis] - start) / step, (high[axis] - start) / step, step)
+        enter, leave = _by_sign((low[axis] - start) / step, (high[axis] - start) / step, step)
         np.maximum(first, np.ceil(enter), out=first)
         np.minimum(last, np.floor(leave), out=last)
     return first, last
 
 
-def sorted_pair(at_low: Floats, at_high: Floats, step: float) -> tuple[Floats, Floats]:
+def _by_sign(at_low: Floats, at_high: Floats, step: float) -> tuple[Floats, Floats]:
     return (at_low, at_high) if step > 0 else (at_high, at_low)
 
 

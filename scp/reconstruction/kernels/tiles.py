@@ -32,7 +32,7 @@ from scp.reconstruction.kernels.places import (
 from scp.reconstruction.kernels.records import AVERAGE, MAXIMUM
 
 BLOCK = 64
-"""Columns of a tile: with 16 planes it stays in the first cache."""
+"""Columns of a tile: with 32 planes it stays in the first cache."""
 
 
 @kernel
