@@ -176,8 +176,8 @@ class Acceptor:
             arrived.stream.connection.getsockname()
         )
         association.requestor.address_info = AddressInformation.from_tuple(address)
-        association.start()
-        with self._lock:
+        with self._lock:  # it is counted from its first moment
+            association.start()
             self._associations.add(association)
 
     def _application_entity(self) -> AE:

@@ -5,7 +5,6 @@ A refusal of a C-MOVE therefore never calls its destination. What each object ne
 another.
 """
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -51,17 +50,16 @@ class LazySender:
         self._proposed: frozenset[Kind] = frozenset()
         self._association: NodeAssociation | None = None
         self._message_id = 0
+        self._ended = False
 
     def __enter__(self) -> "LazySender":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        association, self._association = self._association, None
-        if association is not None:
-            with contextlib.suppress(PeerFailed):
-                if kind is None:
-                    release(association)
-            end(association)
+        if self._association is not None and kind is None:
+            release(self._association, self._config.limits.negotiation_deadline)
+        self._ended = True
+        self._give_up()
 
     def expect(self, refs: Iterable[FileRef]) -> None:
         """Say what will be sent, so that one association proposes it all."""
@@ -74,24 +72,35 @@ class LazySender:
             self._message_id = self._message_id % 0xFFFF + 1
             response = send_file(association, ref, self._message_id, self._deadline_s, self._originator)
         except PeerFailed as error:
+            self._give_up()
             raise PeerFailed(f"{self.peer.name or self.peer.ae_title}: {error}") from error
         return Sent(ref, response.status or 0, response.error_comment)
 
     def abort(self) -> None:
-        """End at once; an object that is being sent fails with ``PeerFailed``."""
-        if self._association is not None:
-            end(self._association)
+        """End at once, from any thread; an object that is being sent fails with ``PeerFailed``."""
+        self._ended = True
+        association = self._association
+        if association is not None:
+            end(association)
+
+    def _give_up(self) -> None:
+        """End what is left of the association."""
+        association, self._association = self._association, None
+        if association is not None:
+            end(association)
 
     def _ready_for(self, kind: Kind) -> NodeAssociation:
         if self._association is not None and kind in self._proposed:
             return self._association
         if self._association is not None:
-            release(self._association)
-            end(self._association)
-            self._association = None
+            release(self._association, self._config.limits.negotiation_deadline)
+            self._give_up()
         self._kinds |= {kind: None}
         kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS)
         self._proposed = frozenset(kinds)
         deadline = Deadline(min(self._deadline_s, self._config.limits.negotiation_deadline))
-        self._association = associate(self._config, self._local_ae_title, self.peer, contexts, deadline)
-        return self._association
+        association = associate(self._config, self._local_ae_title, self.peer, contexts, deadline)
+        self._association = association
+        if self._ended:
+            raise PeerFailed("nobody wants it any more")
+        return association

@@ -95,8 +95,9 @@ def associate(
     return association
 
 
-def release(association: NodeAssociation) -> None:
-    """Release an association that ``associate`` made."""
+def release(association: NodeAssociation, within_s: float) -> None:
+    """Release an association that ``associate`` made; when the peer does not answer, it is aborted."""
+    association.acse_timeout = within_s
     association.release()
 
 

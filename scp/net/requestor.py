@@ -202,7 +202,7 @@ class Requestor:
                 self.config, self.local_ae_title, peer, contexts, deadline, sink=sink, roles=roles
             )
             yield association
-            release(association)
+            release(association, deadline.left_s)
         except PeerFailed as error:
             raise PeerFailed(f"{peer.name or peer.ae_title}: {error}") from error
         finally:

@@ -52,7 +52,7 @@ def serve(context: ServiceContext, association: NodeAssociation, request: Reques
 
 def _answer(context: ServiceContext, association: NodeAssociation, request: Request) -> Outcome:
     identifier = decoded(request.message.Identifier, request.transfer_syntax)
-    requesting = requesting_of(context, association, request)
+    requesting = requesting_of(association, request)
     asked = [element.tag for element in identifier if element.keyword not in NOT_RETURN_KEYS]
     most = context.config.query.maximum_answers
     for number, found in enumerate(_answers(context, association, request, identifier, requesting)):

@@ -9,7 +9,7 @@ from pynetdicom.sop_class import (
 from scp.config import Peer
 from scp.net.association import NodeAssociation, Request
 from scp.net.negotiation import is_storage
-from scp.services.context import Requesting, ServiceContext
+from scp.services.context import Requesting
 
 PATIENT_ROOT = frozenset(
     {
@@ -21,7 +21,6 @@ PATIENT_ROOT = frozenset(
 
 
 def requesting_of(
-    _context: ServiceContext,
     association: NodeAssociation,
     request: Request,
     destination: Peer | None = None,

@@ -115,12 +115,12 @@ class _Retrieve:
         self._request = request
         self._right = right
         self._sender = sender
-        self._requesting = requesting_of(context, association, request, destination)
+        self._requesting = requesting_of(association, request, destination)
         self._told = time.monotonic()
 
     def run(self) -> None:
         """Do it, and send the final response unless nobody is there any more."""
-        work = SubOperations(self._open, self._sender)
+        work = SubOperations(self._open, self._sender, self._pending)
         work.start()
         try:
             while not work.ended.wait(LOOK_EVERY_S):
@@ -164,9 +164,14 @@ class _Retrieve:
         since = time.monotonic() - self._told
         due = since >= PENDING_EVERY_S or (counts.changed and since >= PENDING_NOT_BEFORE_S)
         if due:
-            counts.changed = False
-            self._told = time.monotonic()
-            _respond(self._association, self._request, Outcome(PENDING), counts, remaining=counts.remaining)
+            self._pending(counts)
+
+    def _pending(self, counts: Counts) -> None:
+        counts.changed = False
+        self._told = time.monotonic()
+        # 0 would mean that it is over: the last object is under way, or nobody knows yet how many there are
+        remaining = max(1, counts.remaining)
+        _respond(self._association, self._request, Outcome(PENDING), counts, remaining)
 
     def _finish(self, work: SubOperations, cancelled: bool) -> None:
         counts = work.counts

@@ -84,16 +84,23 @@ class Counts:
 class SubOperations(threading.Thread):
     """Runs the events that *open_events* returns (and whether they are of a reconstruction) into *sender*.
 
+    *announce* is called, in this thread, when it is known how many objects there will be, before the first.
     When it ``ended``, *error* says why it did so early.
     """
 
-    def __init__(self, open_events: Callable[[], tuple[Iterator[Event], bool]], sender: Sender) -> None:
+    def __init__(
+        self,
+        open_events: Callable[[], tuple[Iterator[Event], bool]],
+        sender: Sender,
+        announce: Callable[[Counts], None],
+    ) -> None:
         super().__init__(name="sub-operations", daemon=True)
         self.counts = Counts()
         self.error: Exception | None = None
         self.ended = threading.Event()
         self._open_events = open_events
         self._sender = sender
+        self._announce = announce
         self._stop = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -130,6 +137,8 @@ class SubOperations(threading.Thread):
     def _take(self, event: Event, made_here: bool) -> None:
         if isinstance(event, Planned):
             self.counts.plan(event.count)
+            if self.counts.remaining:
+                self._announce(self.counts)
         elif isinstance(event, Produced):
             self._send(event.ref, made_here)
         elif isinstance(event, Failed):

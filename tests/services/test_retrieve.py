@@ -158,15 +158,17 @@ def test_the_first_response_is_pending_and_has_all_counts(start_node: StartNode,
 
     def events(cancelled: Any) -> Iterator[Event]:
         yield Progress("selecting")
+        yield Planned(3)
         go_on.wait(10)
-        yield Planned(0)
 
     pair = Pair(start_node, MprTwin(events=events))
     association = established(pair.node, StudyRootMove)
     responses = association.send_c_move(KEYS, "DEST", StudyRootMove)
-    threading.Timer(0.1, go_on.set).start()
-    statuses = [status for status, _ in responses]
-    assert statuses[-1].Status == 0x0000
+    status, listed = next(responses)
+    assert (status.Status, counts(status), listed) == (0xFF00, (3, 0, 0, 0), None)
+    assert pair.destination.archive.stored == {}
+    go_on.set()
+    assert [status.Status for status, _ in responses][-1] == 0xA702
     association.release()
 
 
@@ -540,3 +542,28 @@ def test_movescu_shows_the_reason_of_a_refusal(
     run = dcmtk("getscu", "-d", "-S", "-aec", "NODE", "127.0.0.1", pair.node.port, *keys)
     assert "too-few-images: 3 of 10" in run.stdout + run.stderr
     assert "Releasing Association" in run.stdout + run.stderr
+
+
+def test_a_cancel_while_the_destination_is_being_called_leaves_no_association(
+    start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calling, go_on = threading.Event(), threading.Event()
+    pair = Pair(start_node)
+    pair.fill(series(2), tmp_path / "in")
+    admit = pair.destination.acceptor._admit
+
+    def slow(*ask: Any) -> Any:
+        calling.set()
+        go_on.wait(10)
+        return admit(*ask)
+
+    monkeypatch.setattr(pair.destination.acceptor, "_admit", slow)
+    association = established(pair.node, StudyRootMove)
+    responses = association.send_c_move(KEYS, "DEST", StudyRootMove, msg_id=9)
+    assert calling.wait(10)
+    association.send_c_cancel(9, query_model=StudyRootMove)
+    assert [status.Status for status, _ in responses][-1] == 0xFE00
+    go_on.set()
+    association.release()
+    wait_until(lambda: not pair.destination.acceptor.associations)
+    assert pair.destination.archive.stored == {}
