@@ -189,18 +189,34 @@ def _off_line(stack: Sequence[FileFacts], along: Floats) -> tuple[float, int]:
 
 
 def _torn(stack: Sequence[FileFacts], current: FileFacts) -> bool:
-    """Tell whether a hole, of which the numbers know nothing, parts two whole acquisitions (S2)."""
+    """Tell whether two whole acquisitions are parted by a hole or lie between each other (S2).
+
+    A hole counts of which the numbers know nothing; lying between each other counts where it makes the
+    steps vary and the numbers do not go on through it.
+    """
     acquisitions = [image.header.integer("AcquisitionNumber") for image in stack]
     sizes = Counter(acquisitions)
     explained = spacing.explain(
         positions_along_mm(stack, current), [image.instance_number for image in stack]
     )
+    unnumbered = explained.numbering is not spacing.Numbering.ORDERED
+    if explained.varies and unnumbered and _interleaved(acquisitions):
+        return True
     return any(
         acquisitions[step.index] != acquisitions[step.index + 1]
         and sizes[acquisitions[step.index]] >= NEIGHBOURHOOD
         and sizes[acquisitions[step.index + 1]] >= NEIGHBOURHOOD
         for step in explained.of_kind(spacing.Kind.HOLE)
     )
+
+
+def _interleaved(acquisitions: Sequence[int | None]) -> bool:
+    """Tell whether two of the larger acquisitions, told in the order of the positions, overlap."""
+    sizes = Counter(acquisitions)
+    large = [number for number, size in sizes.items() if size >= NEIGHBOURHOOD]
+    last = len(acquisitions) - 1
+    spans = sorted((acquisitions.index(n), last - acquisitions[::-1].index(n)) for n in large)
+    return any(ends > begins for (_, ends), (begins, _) in pairwise(spans))
 
 
 def _divided(stack: Sequence[FileFacts], current: FileFacts) -> tuple[str, list[FileFacts]]:

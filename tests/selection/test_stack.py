@@ -101,6 +101,21 @@ def test_a_lost_slice_beside_a_rotation_of_its_own_number_is_a_hole_and_no_secon
         assert report.verdict == Code.MISSING_INSTANCES and len(report.stack) == 13
 
 
+def test_s2_acquisitions_that_overlap_by_half_steps_are_two_stacks_and_no_change_of_spacing():
+    one = [slice_at(k, AcquisitionNumber=1) for k in range(20)]
+    other = [slice_at(k + 20, 5.0 * k + 52.5, AcquisitionNumber=2) for k in range(20)]
+    for current, rest in ((one[3], other), (other[3], one)):
+        report = select(current, [*one, *other], RULES)
+        assert report.ok and len(report.stack) == 20 and reason_of(report, rest[3]) == Code.OTHER_STACK
+
+
+def test_s2_a_change_of_spacing_that_the_numbers_go_through_is_one_volume_whatever_the_acquisitions():
+    steps = [5.0] * 6 + [2.5] * 8 + [5.0] * 6
+    slices = [slice_at(k, sum(steps[:k]), AcquisitionNumber=1 + (6 <= k < 14 and k % 2)) for k in range(21)]
+    report = select(slices[0], slices, RULES)
+    assert report.ok and len(report.stack) == 21
+
+
 def test_s3_slabs_at_other_angles_are_left_out_by_orientation():
     tilted = (1.0, 0.0, 0.0, 0.0, math.cos(0.3), -math.sin(0.3))
     slabs = [slice_at(k, ImageOrientationPatient=tilted) for k in range(12, 24)]
