@@ -16,7 +16,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from scp.cli import archive, configuration, dimse, reconstruct, serve
+from scp.cli import archive, bench, configuration, dimse, reconstruct, serve
+from scp.cli.output import NotAllDone
 from scp.errors import MprScpError
 
 app = typer.Typer(
@@ -46,7 +47,7 @@ def _frame(
     """A DICOM node that reconstructs from archives as people really leave them."""
 
 
-for family in (serve, configuration, dimse, reconstruct, archive):
+for family in (serve, configuration, dimse, reconstruct, archive, bench):
     family.add_to(app)
 
 
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and leave the process with its exit code."""
     try:
         app(arguments, prog_name="mpr-scp")
-    except MprScpError as error:
+    except (MprScpError, NotAllDone) as error:
         print(f"mpr-scp: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

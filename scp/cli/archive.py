@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scp.cli.options import AsJSON, ConfigFile
-from scp.cli.output import print_json, progress
-from scp.errors import MprScpError
+from scp.cli.output import NotAllDone, print_json, progress
 
 if TYPE_CHECKING:
     from scp.archive import Archive
@@ -26,10 +25,6 @@ conflicts = typer.Typer(
 
 
 InstanceUID = Annotated[str, typer.Argument(metavar="UID", help="The SOP Instance UID.")]
-
-
-class ArchiveDamaged(MprScpError):
-    """Files of the archive are no longer what was stored."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -80,7 +75,7 @@ def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     else:
         print("\n".join([f"{count} instances read", *(f"{each.path}: {each.detail}" for each in damaged)]))
     if damaged:
-        raise ArchiveDamaged(f"{len(damaged)} of {count} instances are not what was stored; see above")
+        raise NotAllDone(f"{len(damaged)} of {count} instances are not what was stored; see above")
 
 
 def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scp.cli.options import AsJSON, CalledAE, CallingAE, Deadline, Host, Keys, PatientRoot, Port
-from scp.cli.output import print_json, progress
-from scp.errors import MprScpError, NotDicom
+from scp.cli.output import NotAllDone, print_json, progress
+from scp.errors import NotDicom
 
 if TYPE_CHECKING:
     from scp.config import Peer
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 SUCCESS = 0x0000
 WARNINGS = range(0xB000, 0xC000)
 """Statuses of a C-STORE response that say "stored, but" (PS3.4 B.2.3)."""
-
-
-class NotAllDone(MprScpError):
-    """Some instances were not sent, stored or retrieved; the message counts them."""
 
 
 def add_to(app: typer.Typer) -> None:

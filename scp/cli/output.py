@@ -17,6 +17,13 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+class NotAllDone(Exception):
+    """A command did what it could, and that was not all; the sentence counts what is left.
+
+    No error of the tree in ``scp.errors``: nobody but the command line ever hears of it.
+    """
+
+
 @contextmanager
 def progress(what: str) -> Iterator[Advance]:
     """Show a bar with rate and time left while entered; nothing where stderr is no terminal."""

@@ -61,4 +61,5 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # its lines hold what clients sent
+    for foreign in ("pydicom", "pynetdicom"):  # their lines hold what clients sent
+        logging.getLogger(foreign).setLevel(logging.CRITICAL)
