@@ -12,6 +12,7 @@
     │   ├── IdentityMismatch      command and data set name different instances
     │   └── Unparseable
     ├── IndexUnavailable          the index does not answer
+    │   └── IndexChanged          another process changed what was relied on: try once more
     ├── PeerFailed                the other end of an association did not do its part
     ├── DecodingFailed            a frame of pixels cannot be had from its file
     ├── WorkerFailed              the disposable child died, hung or ran out of memory
@@ -162,6 +163,10 @@ class Unparseable(StoreRefused):
 
 class IndexUnavailable(MprScpError):
     """The index cannot be read or written."""
+
+
+class IndexChanged(IndexUnavailable):
+    """Another process changed rows that were remembered, or wrote the same one first."""
 
 
 class PeerFailed(MprScpError):

@@ -10,6 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from pydicom import config as pydicom_config
+
 from scp.archive import Archive, ResultCache
 from scp.completion import PeerStates, PeerTransport, Surroundings
 from scp.config import Config
@@ -27,6 +29,9 @@ from scp.services.context import ServiceContext
 from scp.services.mpr import MprService
 
 LOGGER = logging.getLogger(__name__)
+
+# an odd value is for the selection to judge; a warning about it would quote it, and it is patient data
+pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
 SWEEP_EVERY_S = 30.0
 """How often the archive is looked through for what people copied in."""
@@ -53,7 +58,7 @@ class Node:
 
     def start(self) -> None:
         """Serve from now on. Raises ``OSError`` where the port cannot be had, ``ConfigurationError``."""
-        local.start(preload="scp.rendering")
+        local.start(preload="scp.preload")
         self._acceptor.start()
         self._sweeper.start()
 
@@ -114,4 +119,6 @@ class Node:
                 self._archive.sweep()
             except (IndexUnavailable, OSError) as error:
                 LOGGER.warning("the sweep of the archive stopped early: %s", error)
+            except Exception as error:
+                LOGGER.error("the sweep of the archive failed: %s", type(error).__name__)
             self._stopping.wait(SWEEP_EVERY_S)

@@ -15,7 +15,7 @@ from sqlalchemy import Row, func, select
 from scp import config
 from scp.archive import decisions, layout, query, recover
 from scp.archive.arrivals import Arrivals
-from scp.archive.filing import Filing
+from scp.archive.filing import Filing, make_folders, sync
 from scp.archive.imports import ImportSummary, import_files
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, series
 from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_space_or_refused
@@ -62,15 +62,11 @@ class Archive:
         """
         root = Path(settings.root).absolute()
         work = root / layout.WORK_FOLDER
-        for path in (
-            root,
-            work,
-            work / "spool",
-            work / "conflicts",
-            work / "results",
-            work / REJECTIONS_FOLDER,
-        ):
-            path.mkdir(parents=True, exist_ok=True)
+        changed: set[Path] = set()
+        for name in ("spool", decisions.CONFLICTS_FOLDER, "results", REJECTIONS_FOLDER):
+            changed |= make_folders(work / name)
+        for folder in changed | {root, work} if settings.durable else ():
+            sync(folder)
         recover.empty_spool(work / "spool")
         keywords = tuple(extra_keywords)
         return cls(settings, root, IndexDatabase.open(settings.database, work, keywords), keywords)
@@ -250,8 +246,14 @@ class Archive:
         return decisions.remove(self._index, self._root, sop_instance_uid)
 
     def reject(self, note_sop_instance_uid: str, sop_instance_uids: Collection[str]) -> None:
-        """Record that a rejection note refers to these instances, be they here yet or not."""
-        self._rejections.add(note_sop_instance_uid, sop_instance_uids)
+        """Record that a rejection note refers to these instances, be they here yet or not.
+
+        Raises ``Unparseable``, ``StoreRefused``, ``IndexUnavailable``.
+        """
+        try:
+            self._rejections.add(note_sop_instance_uid, sop_instance_uids)
+        except OSError as error:
+            raise out_of_space_or_refused(error) from error
 
     def rejected(self) -> frozenset[str]:
         """Return the SOP Instance UIDs that rejection notes refer to."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete
 
-from scp.archive.filing import sync_folder
+from scp.archive.filing import sync
 from scp.archive.index import IndexDatabase, absolute_path, conflict
 from scp.archive.layout import WORK_FOLDER
 from scp.archive.records import delete_file, rows_of_uid
@@ -53,7 +53,7 @@ def remove(index: IndexDatabase, root: Path, sop_instance_uid: str) -> tuple[Pat
         paths = tuple(_path(root, row) for row in rows)
         for path in paths:
             path.unlink(missing_ok=True)
-            sync_folder(path.parent)
+            sync(path.parent)
         _forget(connection, sop_instance_uid, rows)
     return paths
 
@@ -75,8 +75,8 @@ def _only_own(root: Path, rows: Iterable[Row[Any]]) -> None:
 def _set_aside(root: Path, path: Path) -> Path:
     target = root / WORK_FOLDER / CONFLICTS_FOLDER / f"{time.time_ns()}_{path.name}"
     path.rename(target)
-    sync_folder(target.parent)
-    sync_folder(path.parent)
+    sync(target.parent)
+    sync(path.parent)
     return target
 
 

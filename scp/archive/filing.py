@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from scp.archive.intake import Spooled, out_of_space_or_refused
 from scp.archive.layout import instance_name
 from scp.archive.records import Digests, facts_of_row, insert_file, rows_of_uid
 from scp.archive.series_homes import SeriesHomes
-from scp.errors import MprScpError, StoreRefused
+from scp.errors import IndexChanged, MprScpError, StoreRefused
 from scp.model import FileStamp, Stored
 from scp.part10 import open_regular
 
@@ -39,6 +40,7 @@ class _Job:
     stored: Stored | None = None
     failure: Exception | None = None
     linked: Path | None = None
+    tried_again: bool = False
 
     @property
     def settled(self) -> bool:
@@ -76,10 +78,11 @@ class Filing:
             self._file_together(group)
         except Exception as error:  # whatever it was: each job learns its own outcome below
             self._undo(group)
-            if len(group) == 1:
+            if len(group) == 1 and (not isinstance(error, IndexChanged) or group[0].tried_again):
                 group[0].failure = _as_ours(error)
                 return
             for job in group:
+                job.tried_again = len(group) == 1
                 self._file_group([job])
 
     def _file_together(self, group: Sequence[_Job]) -> None:
@@ -87,15 +90,17 @@ class Filing:
             outcomes = [self._place(connection, job) for job in group]
             if self._durable:
                 for folder in sorted(self._unsynced):
-                    sync_folder(folder)
+                    sync(folder)
             self._unsynced.clear()
         for job, stored in zip(group, outcomes, strict=True):
             job.stored = stored
 
     def _undo(self, group: Sequence[_Job]) -> None:
+        """Take the names back; a disk that refuses even that keeps a whole instance nobody was promised."""
         for job in group:
             if job.linked is not None:
-                job.linked.rename(job.spooled.path)
+                with suppress(OSError):
+                    _move_out(job.linked, job.spooled.path)
                 job.linked = None
 
     def _place(self, connection: Connection, job: _Job) -> Stored:
@@ -104,17 +109,28 @@ class Filing:
         known = [row for row in rows_of_uid(connection, uid) if self._is_still_there(row)]
         for row in known:
             if self._is_identical(connection, row, spooled):
-                return Stored(uid, absolute_path(self._root, row.folder, row.name), "duplicate")
+                path = absolute_path(self._root, row.folder, row.name)
+                self._make_durable(path)
+                return Stored(uid, path, "duplicate")
         outcome = "conflict" if any(_contradicts(row, spooled) for row in known) else "stored"
         folder = self._root / self._homes.home_of(connection, spooled.header, spooled.batch)
         self._unsynced |= make_folders(folder)
         path, fresh = self._link(job, folder, plain_name=not known)
         if not fresh:
             outcome = "duplicate"
+            self._make_durable(path)
         self._insert(connection, spooled, path)
         if outcome == "conflict":
             note_conflict(connection, uid)
         return Stored(uid, path, outcome)
+
+    def _make_durable(self, path: Path) -> None:
+        """Sync a file that was here before: people copied it in, or a crash came between name and sync."""
+        if not self._durable:
+            return
+        sync(path)
+        inside = path.relative_to(self._root).parents
+        self._unsynced.update(self._root / folder for folder in inside)
 
     def _is_still_there(self, row: Row[Any]) -> bool:
         return absolute_path(self._root, row.folder, row.name).is_file()
@@ -194,7 +210,16 @@ def _move_in(source: Path, target: Path) -> None:
         target.touch(mode=0o640, exist_ok=False)
         source.replace(target)
     else:
-        source.unlink()
+        with suppress(OSError):  # it has its name; what stays in the spool goes at the next start
+            source.unlink()
+
+
+def _move_out(target: Path, source: Path) -> None:
+    """Undo :func:`_move_in`: the spool has the file, its name in the archive is gone."""
+    if source.exists():
+        target.unlink()
+    else:
+        target.rename(source)
 
 
 def _as_ours(error: Exception) -> Exception:
@@ -254,9 +279,9 @@ def make_folders(folder: Path) -> set[Path]:
     return changed | {folder.parent}
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the entries of *folder* durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Make a file's content durable, or a folder's entries."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

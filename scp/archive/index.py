@@ -36,17 +36,39 @@ from sqlalchemy import (
     event,
     inspect,
     select,
+    text,
 )
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from scp.errors import IndexUnavailable
+from scp.errors import IndexChanged, IndexUnavailable
 from scp.model import HEADER_KEYWORDS
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """An index of another version is rebuilt."""
 
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for one in another process: an import beside the node, say."""
+
+ENGINE_SETTINGS: Final[dict[str, Any]] = {
+    "max_overflow": -1,  # associations are limited, and a slow reader must not keep a writer waiting
+    "hide_parameters": True,  # they are patient data, and errors are logged
+}
+
+SQLITE_SETTINGS: Final = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "cache_size=-65536",
+    "temp_store=MEMORY",
+    "foreign_keys=ON",
+)
+
+TAKE_TURN: Final = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": (
+        f"SELECT set_config('lock_timeout', '{BUSY_TIMEOUT_S:g}s', true), pg_advisory_xact_lock(7381024)"
+    ),
+}
+"""How a writer waits until no other process writes, and rests on nothing that one could still change."""
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
 
@@ -87,6 +109,7 @@ series = Table(
     Index("series_uid", "series_instance_uid"),
     Index("series_patient", "patient_id"),
     Index("series_date", "study_date"),
+    sqlite_autoincrement=True,  # a key that a process remembers never becomes another series'
 )
 """One row for each series of one patient and study; ``home`` is its folder among the node's own."""
 
@@ -177,6 +200,7 @@ class IndexDatabase:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._take_turn = text(TAKE_TURN.get(engine.dialect.name, ""))
         self._writer = threading.RLock()
         self.when_rolled_back: Callable[[], None] = lambda: None
         self.made_anew = False
@@ -188,7 +212,7 @@ class IndexDatabase:
         *database* is ``sqlite`` (a file in *work_folder*) or a SQLAlchemy URL.
         """
         if database != "sqlite":
-            return cls(create_engine(database))._prepared(keywords)
+            return cls(_server(database))._prepared(keywords)
         path = work_folder / "index.sqlite"
         try:
             return cls(_sqlite(path))._prepared(keywords)
@@ -214,13 +238,15 @@ class IndexDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction, alone; committed at the end, rolled back by an exception.
+        """One transaction, alone among all processes; committed at the end, rolled back by an exception.
 
         ``when_rolled_back`` is called before another writer has its turn.
         """
         with self._writer, _translated():
             try:
                 with self._engine.begin() as connection:
+                    if self._take_turn.text:
+                        connection.execute(self._take_turn)
                     yield connection
             except BaseException:
                 self.when_rolled_back()
@@ -236,22 +262,33 @@ class IndexDatabase:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except IntegrityError as error:
+        raise IndexChanged("another process changed the index meanwhile; try again") from error
     except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
+        cause = str(getattr(error, "orig", None) or type(error).__name__).partition("\n")[0]
         raise IndexUnavailable(f"the index does not answer: {cause}") from error
 
 
 def _sqlite(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S}, **ENGINE_SETTINGS)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # a transaction begins where ``writing`` says so, not earlier
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536", "temp_store=MEMORY"):
+        for pragma in SQLITE_SETTINGS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     return engine
+
+
+def _server(url: str) -> Engine:
+    """Return a database server that several nodes may share; a connection that it closed is made anew."""
+    try:
+        return create_engine(url, pool_pre_ping=True, **ENGINE_SETTINGS)
+    except (SQLAlchemyError, ImportError) as error:
+        raise IndexUnavailable(f"archive.database cannot be used: {error}") from error
 
 
 def _is_usable(connection: Connection, keywords: set[str]) -> bool:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import itertools
 import os
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ class SpooledInstance:
             self._growing = GrowingHeader(self._head, encoding, wanted_keywords(extra))
         self._header_digest, self._pixel_digest = hashlib.sha256(), hashlib.sha256()
         self._pixels_reached = False
-        self._path = spool / f"{os.getpid()}-{next(_serial)}"
+        self._path = spool / f"{process_name()}-{next(_serial)}"
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         except OSError as error:
@@ -127,9 +128,10 @@ class SpooledInstance:
     def abandon(self) -> None:
         """Leave nothing in the spool; once filed, the file lives on under its own name."""
         if self._descriptor >= 0:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # what cannot be removed now goes at the next start
                 self._path.unlink()
-            os.close(self._descriptor)
+            with suppress(OSError):
+                os.close(self._descriptor)
             self._descriptor = -1
 
     def _append(self, parts: Sequence[bytes | memoryview]) -> None:
@@ -197,6 +199,11 @@ class SpooledInstance:
         if self._growing is None and split_there and offset + length == self._size:
             return Digests(self._header_digest.hexdigest(), self._pixel_digest.hexdigest())
         return digests_of(data_set.read_at, self._size, data_set.offset, (offset, length))
+
+
+def process_name() -> str:
+    """Return the name of this process: its number, on a machine that may share the archive with others."""
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def check_origin(origin: Origin) -> None:

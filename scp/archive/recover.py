@@ -4,11 +4,13 @@ Files are the truth; whatever is done here ends with the index saying what they 
 """
 
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, delete, func, select, update
 
@@ -18,6 +20,9 @@ from scp.archive.index import IndexDatabase, conflict, file, folder, instance, s
 from scp.archive.records import ALL_COLUMNS, Digests, facts_of_row
 from scp.model import FileStamp, Progress
 from scp.part10 import open_regular
+
+ABANDONED_S: Final = 86400.0
+"""Nothing that another machine receives takes longer."""
 
 Report = Callable[[Progress], None]
 """Told how far the work is."""
@@ -34,17 +39,25 @@ class Damaged:
 def empty_spool(spool: Path) -> int:
     """Delete what a crash left in the spool, of processes that live no more; return how many files.
 
-    Nothing there was ever acknowledged.
+    Nothing there was ever acknowledged. What another machine writes, where several share the archive, is
+    left alone for a day.
     """
     left = 0
     for path in spool.iterdir():
-        owner, _, _ = path.name.partition("-")
-        if owner.isdigit() and int(owner) != os.getpid() and _is_running(int(owner)):
-            continue
         with suppress(FileNotFoundError):
-            path.unlink()
-            left += 1
+            if not _is_in_use(path):
+                path.unlink()
+                left += 1
     return left
+
+
+def _is_in_use(path: Path) -> bool:
+    host, number, _ = ["", "", *path.name.rsplit("-", 2)][-3:]
+    if not host or not number.isdigit():
+        return False
+    if host != socket.gethostname():
+        return path.lstat().st_mtime > time.time() - ABANDONED_S
+    return int(number) != os.getpid() and _is_running(int(number))
 
 
 def _is_running(process_id: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import delete, select
 
-from scp.archive.filing import sync_folder
+from scp.archive.filing import sync
 from scp.archive.index import IndexDatabase, rejection
 from scp.archive.layout import is_legal_uid
 from scp.errors import Unparseable
@@ -43,7 +43,7 @@ class Rejections:
             file.flush()
             os.fsync(file.fileno())
         half_written.replace(self._folder / f"{note_sop_instance_uid}.txt")
-        sync_folder(self._folder)
+        sync(self._folder)
         self._insert(note_sop_instance_uid, uids)
 
     def all(self) -> frozenset[str]:

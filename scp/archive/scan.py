@@ -147,7 +147,7 @@ class Scan:
 
     def _read(self, path: Path, indexed: dict[bytes, Row[Any]], settled_ns: int = SETTLED_NS) -> _Found:
         found = _Found({}, {}, set(indexed))
-        young_from_ns = time.time_ns() - settled_ns
+        now_ns = time.time_ns()
         try:
             entries = list(os.scandir(path))
         except FileNotFoundError:
@@ -174,7 +174,9 @@ class Scan:
             found.facts[name] = read.facts
             if not stat.S_ISREG(status.st_mode):
                 continue
-            if status.st_mtime_ns > young_from_ns or read.facts[0].stamp is None:
+            # one from the future says nothing of its age: a clock was wrong, there or here
+            young = now_ns - settled_ns < status.st_mtime_ns <= now_ns + SETTLED_NS
+            if young or read.facts[0].stamp is None:
                 found.unsettled = True
             else:
                 found.fresh[name] = read

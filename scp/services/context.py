@@ -4,7 +4,7 @@ A service module imports nothing of the archive or of the pipeline; it is handed
 tests hand it small twins.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,9 @@ class ArchiveService(Protocol):
 
     def refs(self, root_model: str, identifier: Dataset) -> Iterable[FileRef]:
         """Return what a retrieve of *identifier* sends. Raises ``BadRequest``, ``IndexUnavailable``."""
+
+    def reject(self, note_sop_instance_uid: str, sop_instance_uids: Collection[str]) -> None:
+        """Record what a rejection note refers to. Raises ``IndexUnavailable``."""
 
 
 @dataclass(frozen=True, slots=True)

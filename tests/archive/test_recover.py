@@ -1,6 +1,7 @@
 """Order after a crash, and what verify sees."""
 
 import os
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_what_a_crash_left_in_the_spool_is_deleted(settings: config.Archive) -> 
 
 def test_the_spool_of_a_process_that_lives_is_left_alone(settings: config.Archive) -> None:
     with Archive.open(settings) as archive:
-        other = archive.root / ".scp" / "spool" / f"{os.getppid()}-1"
+        other = archive.root / ".scp" / "spool" / f"{socket.gethostname()}-{os.getppid()}-1"
     other.write_bytes(b"on its way")
     with Archive.open(settings):
         assert other.exists()

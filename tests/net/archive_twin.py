@@ -1,6 +1,6 @@
 """An archive in memory and a folder, as far as services see one: what is stored lies there byte for byte."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from pydicom import dcmread
@@ -22,6 +22,7 @@ class ArchiveTwin:
         self.origins: dict[str, Origin] = {}
         self.abandoned: list[str] = []
         self.fails: MprScpError | None = None
+        self.rejected: dict[str, frozenset[str]] = {}
         self.before_commit: Callable[[Origin], object] = lambda _origin: None
 
     def begin(self, origin: Origin) -> "IncomingTwin":
@@ -44,6 +45,9 @@ class ArchiveTwin:
         if "QueryRetrieveLevel" not in identifier:
             raise BadRequest("QueryRetrieveLevel", "the identifier has no Query/Retrieve Level")
         return [self.stored[str(found.SOPInstanceUID)] for found in self._matching(identifier)]
+
+    def reject(self, note_sop_instance_uid: str, sop_instance_uids: Collection[str]) -> None:
+        self.rejected[note_sop_instance_uid] = frozenset(sop_instance_uids)
 
     def _matching(self, identifier: Dataset) -> Iterator[Dataset]:
         keys = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")

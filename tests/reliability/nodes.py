@@ -1,0 +1,219 @@
+"""A whole node as these tests need it: in this process, or in one that can be killed; and who calls it."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from scp.config import Archive, Config, Node, Peer
+from scp.model import FileRef, Origin, Stored
+from scp.net.requestor import Requestor, Sent, SubOperations
+from scp.node import Node as WholeNode
+from scp.part10 import file_ref
+
+RIGHTS = ("echo", "store", "find", "move", "get", "mpr")
+
+
+def caller(ae_title: str, *rights: str, **settings: Any) -> Peer:
+    """Return a peer that calls from this machine."""
+    return Peer(ae_title=ae_title, networks=("127.0.0.1",), rights=rights or RIGHTS, **settings)
+
+
+@contextlib.contextmanager
+def whole_node(root: Path, *peers: Peer, **sections: Any) -> Iterator[WholeNode]:
+    """Run a node with everything on the archive *root*; CLIENT may call it, and *peers*."""
+    archive = {"root": root, "minimum_free": 0} | sections.pop("archive", {})
+    config = Config(
+        node=Node(port=0, shutdown_deadline=1.0),
+        archive=Archive(**archive),
+        peers={peer.ae_title: peer for peer in (caller("CLIENT"), *peers)},
+        **sections,
+    )
+    with WholeNode(config) as node:
+        yield node
+
+
+class Kept:
+    """A sink that keeps data sets in memory, by SOP Instance UID and transfer syntax."""
+
+    def __init__(self) -> None:
+        self.data_sets: dict[tuple[str, str], bytes] = {}
+
+    def begin(self, origin: Origin) -> "_Keeping":
+        return _Keeping(self, origin)
+
+
+class _Keeping:
+    def __init__(self, kept: Kept, origin: Origin) -> None:
+        self._kept, self._origin, self._data = kept, origin, bytearray()
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        self._data += fragment
+
+    def commit(self) -> Stored:
+        uid = self._origin.sop_instance_uid
+        self._kept.data_sets[uid, self._origin.transfer_syntax_uid] = bytes(self._data)
+        return Stored(uid, Path(), "stored")
+
+    def abandon(self) -> None:
+        pass
+
+
+@dataclass
+class Client:
+    """An application entity that calls a node on *port*, by our own requestor."""
+
+    port: int
+    ae_title: str = "CLIENT"
+    received: Kept = field(default_factory=Kept)
+
+    @property
+    def _node(self) -> Peer:
+        return Peer(name="node", ae_title="MPRSCP", host="127.0.0.1", port=self.port, deadline=100.0)
+
+    @property
+    def requestor(self) -> Requestor:
+        return Requestor(Config(), self.ae_title)
+
+    def store(self, *paths: Path) -> list[int]:
+        """Store files and return the status of each."""
+        return [sent.status for sent in self.sent(map(file_ref, paths))]
+
+    def sent(self, refs: Iterable[FileRef]) -> Iterator[Sent]:
+        return self.requestor.store(self._node, refs, deadline_s=60.0)
+
+    def echo(self) -> None:
+        self.requestor.echo(self._node)
+
+    def find(self, **keys: str) -> list[Dataset]:
+        return list(self.requestor.find(self._node, identifier(**keys)))
+
+    def get(self, **keys: str) -> SubOperations:
+        """Retrieve by C-GET; what comes is in ``received``."""
+        return self.requestor.get(self._node, identifier(**keys), self.received)
+
+    def move(self, destination: str, **keys: str) -> SubOperations:
+        return self.requestor.move(self._node, identifier(**keys), destination)
+
+
+def identifier(**keys: str) -> Dataset:
+    """Return an identifier of the Query/Retrieve Level *level* with these keys."""
+    ds = Dataset()
+    ds.QueryRetrieveLevel = keys.pop("level", "SERIES")
+    for keyword, value in keys.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def planes_of(series_instance_uid: str, direction: str = "CORONAL") -> dict[str, str]:
+    """Return the keys that ask for the planes of a series."""
+    return {
+        "SeriesInstanceUID": series_instance_uid,
+        "ReformattingOperationType": "MPR",
+        "ReformattingOperationInitialViewDirection": direction,
+    }
+
+
+CONFIGURATION = """
+[node]
+port = 0
+log_level = "debug"
+shutdown_deadline = "2 s"
+[archive]
+root = "archive"
+minimum_free = "0 KiB"
+[peers.CLIENT]
+ae_title = "CLIENT"
+networks = ["127.0.0.1"]
+rights = ["echo", "store", "find", "move", "get", "mpr", "reject"]
+"""
+
+
+class Served:
+    """A node in a process of its own, as a person starts it; its log is kept in ``log``.
+
+    *program* is what Python runs, *settings* a configuration. A context manager that kills what still runs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: str = CONFIGURATION,
+        program: tuple[str, ...] = ("-m", "scp"),
+        **popen: Any,
+    ) -> None:
+        self.folder = folder
+        self.root = folder / "archive"
+        self.log = folder / "log"
+        self._program, self._popen = program, popen
+        (folder / "node.toml").write_text(settings)
+        self.process: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    def start(self) -> "Served":
+        words = [sys.executable, *self._program, "serve", "--config", str(self.folder / "node.toml")]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, **self._popen
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.match(r"listening on .*:(\d+) as", line)
+        assert found, f"{line!r}, {self.log.read_text()[-2000:]}"
+        self.port = int(found[1])
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def client(self) -> Client:
+        return Client(self.port)
+
+    def kill(self) -> None:
+        """Kill the node and all its children as a power cut would, but that the disk stays."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+            self.process = None
+
+    def workers(self) -> set[int]:
+        """Return the processes that render now: the children of the fork server."""
+        return {pid for child in _children(self.pid) for pid in _children(child)}
+
+    def __enter__(self) -> "Served":
+        return self.start()
+
+    def __exit__(self, *_exception: object) -> None:
+        self.kill()
+
+
+def _children(pid: int) -> set[int]:
+    found = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found |= {int(child) for child in task.read_text().split()}
+    return found
+
+
+def in_threads(*work: Any) -> None:
+    """Run the functions at the same time and return when all are done."""
+    threads = [threading.Thread(target=one) for one in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
