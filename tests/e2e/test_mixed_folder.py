@@ -23,7 +23,7 @@ def mixed(request, case, tmp_path):
     study = case("ct_study_philips_headphantom") / "S21570"
     folder = tmp_path / "archive" / "UPLOAD" / "everything"
     folder.mkdir(parents=True)
-    volume_uid = pydicom.dcmread(next((study / "S2010").iterdir())).SeriesInstanceUID
+    volume_uid = pydicom.dcmread(min((study / "S2010").glob("I*"))).SeriesInstanceUID
     for path in sorted(study.glob("S*/I*")):
         ds = pydicom.dcmread(path)
         if request.param == "one Series Instance UID":
@@ -61,8 +61,8 @@ def test_a_node_finds_the_same_volume_in_a_batch_that_was_copied_in(
 ):
     how, folder = mixed
     hand_copied(folder.parent)
-    volume = case("ct_study_philips_headphantom") / "S21570" / "S2010"
-    uid = pydicom.dcmread(min(volume.iterdir())).SOPInstanceUID
+    volume = sorted((case("ct_study_philips_headphantom") / "S21570" / "S2010").glob("I*"))
+    uid = pydicom.dcmread(volume[0]).SOPInstanceUID
     keys = (
         "QueryRetrieveLevel=IMAGE",
         f"SOPInstanceUID={uid}",
@@ -75,5 +75,5 @@ def test_a_node_finds_the_same_volume_in_a_batch_that_was_copied_in(
     planes = asking.get(*keys)
     assert planes.status == 0x0000
     tidy = requestor(start_node(archive="tidy"))
-    tidy.store(volume)
+    tidy.store(*volume)
     assert data_sets(planes.folder.iterdir()) == data_sets(tidy.get(*keys).folder.iterdir())
