@@ -23,6 +23,7 @@ a table in ``scp.services.status``; exit codes are a table in ``scp.cli``.
 """
 
 from enum import StrEnum
+from pathlib import Path
 
 
 class Code(StrEnum):
@@ -174,7 +175,14 @@ class PeerFailed(MprScpError):
 
 
 class DecodingFailed(MprScpError):
-    """A frame cannot be read or decoded; the message names file and cause."""
+    """Pixels cannot be read or decoded; the message names file and cause, *paths* are all such files."""
+
+    def __init__(self, sentence: str, *paths: Path) -> None:
+        super().__init__(sentence, *paths)  # all of it in args: it crosses processes
+        self.paths = paths
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class WorkerFailed(MprScpError):

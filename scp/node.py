@@ -7,6 +7,7 @@ children (``scp.isolation``). The service manager restarts it; a start needs not
 import logging
 import threading
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -89,28 +90,10 @@ class Node:
 
     def _wire(self, config: Config) -> ServiceContext:
         """Return what the services use from now on."""
-        means = Means(
-            config=config,
-            read_folder=self._archive.read_folder,
-            holdings=self._archive,
-            surroundings=partial(self._surroundings, config),
-            workshop=Workshop(config, self._budget, self._results),
-        )
+        workshop = Workshop(config, self._budget, self._results)
+        means = means_with_archive(config, self._archive, workshop, self._peer_states)
         mpr = MprService(means, self._archive, self._archive.results_folder)
         return ServiceContext(config, self._archive, partial(Requestor, config), mpr)
-
-    def _surroundings(self, config: Config, current: FileFacts) -> Surroundings:
-        return Surroundings(
-            read_folder=self._archive.read_folder,
-            top=self._archive.batch_folder(current.path),
-            searches=config.completion.searches,
-            time_radii_s=config.completion.time_radius,
-            archive=self._archive,
-            arrivals=self._archive.arrivals,
-            peers=tuple(peer for peer in config.peers.values() if peer.complete_from),
-            peer_archives=PeerTransport(Requestor(config), self._archive),
-            peer_states=self._peer_states,
-        )
 
     def _keep_sweeping(self) -> None:
         """Look the archive through now and then; a sweep that fails is tried again at the next turn."""
@@ -122,3 +105,35 @@ class Node:
             except Exception as error:
                 LOGGER.error("the sweep of the archive failed: %s", type(error).__name__)
             self._stopping.wait(SWEEP_EVERY_S)
+
+
+def means_with_archive(
+    config: Config,
+    archive: Archive,
+    workshop: Workshop,
+    peer_states: PeerStates,
+    *,
+    outside: Path | None = None,
+) -> Means:
+    """Return the means of requests that may use the archive and its peers.
+
+    Searches in folders go up to the batch of the current image; for an image that lies elsewhere, up to
+    *outside*.
+    """
+    transport = PeerTransport(Requestor(config), archive)
+
+    def surroundings(current: FileFacts) -> Surroundings:
+        inside = current.path.is_relative_to(archive.root)
+        return Surroundings(
+            read_folder=archive.read_folder,
+            top=archive.batch_folder(current.path) if inside or outside is None else outside,
+            searches=config.completion.searches,
+            time_radii_s=config.completion.time_radius,
+            archive=archive,
+            arrivals=archive.arrivals,
+            peers=tuple(peer for peer in config.peers.values() if peer.complete_from),
+            peer_archives=transport,
+            peer_states=peer_states,
+        )
+
+    return Means(config, archive.read_folder, archive, surroundings, workshop)

@@ -1,25 +1,29 @@
-"""One request, from asking to planes that are ready to be made: the method, readable top to bottom.
+"""One request, from asking to objects: the method, readable top to bottom.
 
 ``explain`` finds the current image, selects what belongs to it and has the searches complete it (steps 1 to 5
-of the method); ``preview`` plans the planes and the objects (6 to 8, without pixels); ``scp.production``
-makes them. Both rest on a ``SelectionReport``, or end in ``Refused`` with its code. What a request may use
-comes as ``Means``: a running node has an archive and peers, the command line at least folders.
+of the method); ``preview`` plans the planes and the objects (6 to 8, without pixels); ``begin`` starts to
+make them (``scp.production``). All rest on a ``SelectionReport``, or end in ``Refused`` with its code. What a
+request may use comes as ``Means``: a running node has an archive and peers, the command line at least
+folders.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from scp import rendering
 from scp.completion import Surroundings, complete
 from scp.config import Config
-from scp.errors import Code, Refused
+from scp.errors import Code, DecodingFailed, Refused
 from scp.isolation import local
 from scp.model import (
     FileFacts,
+    FileRef,
     FolderReader,
     IsCancelled,
     KnownInstance,
@@ -28,8 +32,10 @@ from scp.model import (
     SelectionReport,
     SelectionRules,
 )
-from scp.production import WORKING_BYTES, Prospect, Workshop, plan_results
+from scp.production import WORKING_BYTES, Prospect, Workshop, plan_results, produce
 from scp.selection import current_of_series, refusal, select
+
+NONE_UNDECODABLE: Mapping[Path, str] = MappingProxyType({})
 
 LOOK_AGAIN_S = 10.0
 """How long an unknown image is looked for among what people may have copied in just now."""
@@ -88,15 +94,52 @@ class Means:
     workshop: Workshop
 
 
+@dataclass(frozen=True, slots=True)
+class Production:
+    """A reconstruction under way: *prospect* says what comes, *refs* yields it; to close them is to stop."""
+
+    prospect: Prospect
+    refs: Generator[FileRef, None, None]
+
+
+def begin(request: MPRRequest, means: Means, spool: Path, cancelled: IsCancelled) -> Production:
+    """Return the production of the request, once its first object is made, in the empty folder *spool*.
+
+    A slice whose pixels cannot be had counts as missing from then on: it is searched for, and what stays
+    missing is what the policy says. Raises ``Refused``, ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``.
+    """
+    undecodable: dict[Path, str] = {}
+    while True:
+        try:
+            prospect = preview(request, means, cancelled, undecodable=undecodable)
+            refs = produce(prospect, means.workshop, spool, cancelled)
+            return Production(prospect, _resumed(next(refs), refs))
+        except DecodingFailed as failure:
+            if undecodable.keys() >= set(failure.paths):
+                raise
+            undecodable |= dict.fromkeys(failure.paths, str(failure))
+
+
+def _resumed(first: FileRef, rest: Generator[FileRef, None, None]) -> Generator[FileRef, None, None]:
+    with closing(rest):
+        yield first
+        yield from rest
+
+
 def preview(
-    request: MPRRequest, means: Means, cancelled: IsCancelled, *, reach: Reach = Reach.FETCH
+    request: MPRRequest,
+    means: Means,
+    cancelled: IsCancelled,
+    *,
+    reach: Reach = Reach.FETCH,
+    undecodable: Mapping[Path, str] = NONE_UNDECODABLE,
 ) -> Prospect:
     """Return what the request will yield, ready for ``scp.production.produce``.
 
     Raises ``Refused`` where the images do not make a volume, and where a listed result is no longer what it
     was.
     """
-    report = explain(request, means, cancelled, reach=reach)
+    report = explain(request, means, cancelled, reach=reach, undecodable=undecodable)
     if not report.ok:
         raise refusal(report)
     prospect = plan_results(request, report, means.config)
@@ -109,15 +152,21 @@ def preview(
 
 
 def explain(
-    request: MPRRequest, means: Means, cancelled: IsCancelled, *, reach: Reach = Reach.FETCH
+    request: MPRRequest,
+    means: Means,
+    cancelled: IsCancelled,
+    *,
+    reach: Reach = Reach.FETCH,
+    undecodable: Mapping[Path, str] = NONE_UNDECODABLE,
 ) -> SelectionReport:
     """Return what belongs to the series of the current image, completed by the searches.
 
+    *undecodable* are files whose pixels are known not to decode, with the cause.
     Raises ``Refused`` where there is no current image to start from.
     """
     rules = means.config.rules(request.policy, request.minimum_images)
     current = _current_image(request, means, rules)
-    folder = means.read_folder(current.path.parent)
+    folder = _marked(means.read_folder(current.path.parent), undecodable)
     rejected = means.holdings.rejected()
     limits = local.Limits(WORKING_BYTES * 4, means.config.reconstruction.deadline)
 
@@ -128,10 +177,10 @@ def explain(
         found: Sequence[FileFacts], known: Sequence[KnownInstance], searches: Sequence[Search]
     ) -> SelectionReport:
         return select(
-            current,
+            _marked([current], undecodable)[0],
             folder,
             rules,
-            found=found,
+            found=_marked(found, undecodable),
             known=known,
             stated=request.stated,
             rejected=rejected,
@@ -142,6 +191,16 @@ def explain(
     surroundings = replace(_within(means.surroundings(current), reach), rejected=rejected)
     deadline = surroundings.clock() + means.config.completion.deadline
     return complete(select_again((), (), ()), select_again, surroundings, cancelled, deadline)
+
+
+def _marked(files: Sequence[FileFacts], undecodable: Mapping[Path, str]) -> tuple[FileFacts, ...]:
+    """Return *files* with the reason of those that do not decode."""
+    return tuple(
+        replace(facts, reason=Code.CANNOT_DECODE, detail=undecodable[facts.path])
+        if facts.path in undecodable
+        else facts
+        for facts in files
+    )
 
 
 def _within(surroundings: Surroundings, reach: Reach) -> Surroundings:

@@ -5,7 +5,7 @@ objects there will be. ``produce`` makes them, or finds them made: their Series 
 all that decides their bytes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +65,9 @@ def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -
     return Prospect(report, wanted, stored, describe(report, wanted, stored, options))
 
 
-def produce(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled) -> Iterator[FileRef]:
+def produce(
+    prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled
+) -> Generator[FileRef, None, None]:
     """Yield the objects in the order of their Instance Numbers, each a file of its own.
 
     Those that are not kept already are made in the empty folder *spool*, which ceases to exist where they are

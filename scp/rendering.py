@@ -3,8 +3,6 @@
 ``render`` makes the volume of a job, cuts its planes and encodes each as a DICOM object; ``pixels_agree``
 compares the decoded pixels of two copies of one image. Both are called through ``scp.isolation``: here a
 decoder may hang, crash or ask for all the memory, and nobody but the one request is worse off.
-
-This module is also what the fork server preloads, so importing it compiles and warms the kernels.
 """
 
 import os

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from scp.archive import Archive
-from scp.completion import PeerTransport, Surroundings
+from scp.completion import PeerStates, Surroundings
 from scp.config import Config, load
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileFacts
-from scp.net.requestor import Requestor
+from scp.node import means_with_archive
 from scp.part10 import read_facts
 from scp.pipeline import Means, NoHoldings
 from scp.production import Workshop
@@ -24,13 +24,8 @@ def means(config_file: Path | None, within: Path) -> Iterator[Means]:
         yield _of_folders(config, within)
         return
     with Archive.open(config.archive, config.selection.auxiliary) as archive:
-        yield Means(
-            config=config,
-            read_folder=archive.read_folder,
-            holdings=archive,
-            surroundings=partial(_around, config, archive, within),
-            workshop=Workshop(config, MemoryBudget(config.limits.memory)),
-        )
+        workshop = Workshop(config, MemoryBudget(config.limits.memory))
+        yield means_with_archive(config, archive, workshop, PeerStates(), outside=within)
 
 
 def _of_folders(config: Config, within: Path) -> Means:
@@ -47,19 +42,4 @@ def _of_folders(config: Config, within: Path) -> Means:
         holdings=NoHoldings(),
         surroundings=lambda _current: surroundings,
         workshop=Workshop(config, MemoryBudget(config.limits.memory)),
-    )
-
-
-def _around(config: Config, archive: Archive, within: Path, current: FileFacts) -> Surroundings:
-    """Return what the searches may use; in the archive they go up to the batch, elsewhere to *within*."""
-    inside = current.path.is_relative_to(archive.root)
-    return Surroundings(
-        read_folder=archive.read_folder,
-        top=archive.batch_folder(current.path) if inside else within,
-        searches=config.completion.searches,
-        time_radii_s=config.completion.time_radius,
-        archive=archive,
-        arrivals=archive.arrivals,
-        peers=tuple(peer for peer in config.peers.values() if peer.complete_from),
-        peer_archives=PeerTransport(Requestor(config), archive),
     )

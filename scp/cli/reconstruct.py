@@ -98,8 +98,7 @@ def mpr(
     with means(config, _within(path, within)) as allowed:
         sop_class = allowed.config.results.sop_class
         request = MPRRequest(planes, path=path, policy=policy, minimum_images=minimum, sop_class=sop_class)
-        prospect = _prospect(request, allowed)
-        _render(prospect, allowed, out)
+        prospect = _make(request, allowed, out)
     sheet = out / "contact_sheet.png"
     objects = sorted(out.glob("*.dcm"))
     contact_sheet.write(objects, sheet)
@@ -181,31 +180,22 @@ def _within(path: Path, within: Path | None) -> Path:
     return within.absolute() if within else _folder(path).parent
 
 
-def _prospect(request: MPRRequest, allowed: "Means") -> "Prospect":
+def _make(request: MPRRequest, allowed: "Means", out: Path) -> "Prospect":
+    """Write the objects into *out* and return what they are; where one fails, *out* is as it was."""
     from scp import pipeline
-    from scp.production import plan_results
-    from scp.selection import refusal
-
-    with progress("selecting"):
-        report = pipeline.explain(request, allowed, _never)
-        if not report.ok:
-            raise refusal(report)
-        return plan_results(request, report, allowed.config)
-
-
-def _render(prospect: "Prospect", allowed: "Means", out: Path) -> None:
-    """Write the planes into *out*; where one fails, *out* is as it was."""
-    from scp.production import produce
 
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
-        planes = Path(spool, "planes")
-        planes.mkdir()
-        count = len(prospect.series.sop_instance_uids)
+        objects = Path(spool, "objects")
+        objects.mkdir()
+        with progress("selecting"):
+            production = pipeline.begin(request, allowed, objects, _never)
+        count = len(production.prospect.series.sop_instance_uids)
         with progress("rendering") as advance:
-            for done, _ in enumerate(produce(prospect, allowed.workshop, planes, _never), 1):
+            for done, _ in enumerate(production.refs, 1):
                 advance(done, count)
-        planes.rename(out)
+        objects.rename(out)
+    return production.prospect
 
 
 def _as_json(report: "SelectionReport", path: Path) -> dict[str, object]:

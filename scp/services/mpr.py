@@ -8,6 +8,7 @@ means that the identifier is an ordinary one.
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +29,8 @@ from scp.model import (
     Produced,
     Progress,
 )
-from scp.pipeline import Means, Reach
-from scp.production import Prospect, plan_results, produce
+from scp.pipeline import Means, Production, Reach
+from scp.production import Prospect, plan_results
 from scp.services import dry_run, mpr_keys
 from scp.services.context import Requesting
 from scp.services.virtual_series import VirtualSeriesListing
@@ -58,6 +59,17 @@ class _Asked:
     requests: tuple[MPRRequest, ...]
     sop_instance_uids: frozenset[str] = frozenset()
     originals: tuple[FileRef, ...] = ()
+
+    def wanted(self, prospect: Prospect) -> frozenset[str]:
+        """Return the SOP Instance UIDs of the objects that are to be sent."""
+        every = frozenset(prospect.series.sop_instance_uids)
+        return every & self.sop_instance_uids if self.sop_instance_uids else every
+
+    def chosen(self, production: Production) -> Iterator[Produced]:
+        """Yield those objects as they are made."""
+        wanted = self.wanted(production.prospect)
+        with closing(production.refs) as refs:
+            yield from (Produced(ref) for ref in refs if ref.sop_instance_uid in wanted)
 
 
 class MprService:
@@ -149,30 +161,33 @@ class MprService:
         return (peer.sop_class if peer else "") or self._means.config.results.sop_class
 
     def _run(self, asked: _Asked, spool: Path, cancelled: IsCancelled) -> Generator[Event, None, None]:
-        """Yield the events of all that is asked for as those of one; of several, one refused fails alone."""
         yield Progress("selecting")
-        if len(asked.requests) == 1 and not asked.originals:
-            outcomes: list[Prospect | Failed] = [pipeline.preview(asked.requests[0], self._means, cancelled)]
-        else:
-            outcomes = [self._prospect_or_failure(request, cancelled) for request in asked.requests]
-        wanted = [_objects_wanted(outcome, asked.sop_instance_uids) for outcome in outcomes]
-        yield Planned(sum(map(len, wanted)) + len(asked.originals))
+        if len(asked.requests) > 1 or asked.originals:
+            yield from self._run_several(asked, spool, cancelled)
+            return
+        production = pipeline.begin(asked.requests[0], self._means, spool, cancelled)
+        yield Planned(len(asked.wanted(production.prospect)))
+        yield from asked.chosen(production)
+
+    def _run_several(
+        self, asked: _Asked, spool: Path, cancelled: IsCancelled
+    ) -> Generator[Event, None, None]:
+        """Yield the events of all that is asked for as those of one; what is refused fails alone."""
+        count = len(asked.originals)
+        for request in asked.requests:
+            try:
+                count += len(asked.wanted(pipeline.preview(request, self._means, cancelled)))
+            except Refused:
+                count += 1
+        yield Planned(count)
         yield from map(Produced, asked.originals)
-        for number, (outcome, uids) in enumerate(zip(outcomes, wanted, strict=True)):
-            if isinstance(outcome, Failed):
-                yield outcome
-                continue
+        for number, request in enumerate(asked.requests):
             folder = spool / str(number)
             folder.mkdir()
-            for ref in produce(outcome, self._means.workshop, folder, cancelled):
-                if ref.sop_instance_uid in uids:
-                    yield Produced(ref)
-
-    def _prospect_or_failure(self, request: MPRRequest, cancelled: IsCancelled) -> Prospect | Failed:
-        try:
-            return pipeline.preview(request, self._means, cancelled)
-        except Refused as exc:
-            return Failed(request.sop_instance_uid or request.series_instance_uid, exc)
+            try:
+                yield from asked.chosen(pipeline.begin(request, self._means, folder, cancelled))
+            except Refused as exc:
+                yield Failed(request.sop_instance_uid or request.series_instance_uid, exc)
 
     def _dry_run(self, identifier: Dataset, request: MPRRequest) -> Dataset:
         report = pipeline.explain(request, self._means, lambda: False, reach=Reach.ASK)
@@ -180,14 +195,6 @@ class MprService:
             return dry_run.answer(identifier, dry_run.refused(report))
         prospect = plan_results(request, report, self._means.config)
         return dry_run.answer(identifier, dry_run.promised(report, prospect))
-
-
-def _objects_wanted(outcome: Prospect | Failed, chosen: frozenset[str]) -> frozenset[str]:
-    """Return the objects of one outcome that are to be sent; a failure counts as one."""
-    if isinstance(outcome, Failed):
-        return frozenset({outcome.uid})
-    every = frozenset(outcome.series.sop_instance_uids)
-    return every & chosen if chosen else every
 
 
 def _require_right(requesting: Requesting) -> None:
