@@ -64,9 +64,13 @@ def as_json(report: SelectionReport, relative_to: Path) -> dict[str, Any]:
 
 
 def image_comments(report: SelectionReport) -> str:
-    """Return Image Comments (0020,4000) of a dry run: verdict, used, excluded, missing, found."""
+    """Return Image Comments (0020,4000) of a dry run: verdict, used, excluded, missing, found.
+
+    Missing images that an index or a peer is known to hold are named: a dry run fetches nothing.
+    """
     used = len(report.stack)
     excluded = [f"{reason} {count}" for reason, count in counts(report).items() if reason != Code.USED]
+    held = tuple(missing for missing in report.missing if missing.sop_instance_uid)
     found = Counter[str]()
     for search in report.searches:
         found[search.name] += search.found
@@ -75,6 +79,7 @@ def image_comments(report: SelectionReport) -> str:
         f"used {used} of {used + len(report.missing)}",
         f"excluded {', '.join(excluded)}" if excluded else "",
         f"missing {_named(report.missing)}" if report.missing else "",
+        f"held elsewhere {_named(held)}" if held else "",
         f"found {', '.join(f'{n} {c}' for n, c in found.items() if c)}" if any(found.values()) else "",
     ]
     return "; ".join(part for part in parts if part)

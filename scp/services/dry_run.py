@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
+from scp.errors import Code
 from scp.model import Header, SelectionReport, Value
 from scp.production import Prospect
-from scp.selection import image_comments
+from scp.selection import holes, image_comments
 from scp.services import mpr_keys
 
 FROM_SOURCE = (
@@ -62,7 +63,7 @@ def refused(report: SelectionReport) -> Mapping[str, Value]:
         | {
             "SeriesInstanceUID": header.text("SeriesInstanceUID"),
             "SOPInstanceUID": header.text("SOPInstanceUID"),
-            "SeriesDescription": f"refused: {report.verdict}"[:64],
+            "SeriesDescription": _short(report),
             "NumberOfSeriesRelatedInstances": 0,
         }
         | _verdict(report)
@@ -87,6 +88,14 @@ def answer(identifier: Dataset, values: Mapping[str, Value]) -> Dataset:
 def put(ds: Dataset, keyword: str, value: Value) -> None:
     """Set one attribute of an answer; several values are a tuple."""
     setattr(ds, keyword, list(value) if isinstance(value, tuple) else value)
+
+
+def _short(report: SelectionReport) -> str:
+    """Return the refusal in a few words; where peers hold all that lacks, what a retrieve would fetch."""
+    lacking = holes(report)
+    if report.verdict == Code.MISSING_INSTANCES and all(hole.sop_instance_uid for hole in lacking):
+        return f"to fetch: {len(lacking)} of {len(report.stack) + len(report.missing)}"
+    return f"refused: {report.verdict}"[:64]
 
 
 def _of_source(header: Header) -> dict[str, Value]:
