@@ -56,6 +56,9 @@ class Holdings(Protocol):
 
     def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]: ...
 
+    def home_of(self, series_uid: str) -> Path | None:
+        """Return the folder that the archive itself made for a series, if there is one."""
+
     def look_again(self, within_s: float) -> None:
         """Look for what people copied in since, for at most so long."""
 
@@ -71,6 +74,9 @@ class NoHoldings:
 
     def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]:  # noqa: ARG002 the same
         return ()
+
+    def home_of(self, series_uid: str) -> Path | None:  # noqa: ARG002 the same
+        return None
 
     def look_again(self, within_s: float) -> None:
         pass
@@ -220,8 +226,10 @@ def _current_image(request: MPRRequest, means: Means, rules: SelectionRules) -> 
         raise _unknown(request)
     if request.sop_instance_uid:
         return _best_copy(files, means)
-    home, _ = Counter(facts.path.parent for facts in files).most_common(1)[0]
-    return current_of_series([facts for facts in files if facts.path.parent == home], rules)
+    fullest, _ = Counter(facts.path.parent for facts in files).most_common(1)[0]
+    home = means.holdings.home_of(request.series_instance_uid)
+    here = [facts for facts in files if facts.path.parent == home]
+    return current_of_series(here or [facts for facts in files if facts.path.parent == fullest], rules)
 
 
 def _files_named(request: MPRRequest, holdings: Holdings) -> tuple[FileFacts, ...]:

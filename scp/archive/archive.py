@@ -28,6 +28,16 @@ from scp.errors import IndexUnavailable, OutOfSpace
 from scp.model import FileFacts, FileRef, Origin, Progress, Stored
 
 
+def _make_work_folders(work: Path, *, durable: bool) -> None:
+    """Make what lacks of the node's own folders; they and the root are synced whoever made them, and when."""
+    changed = {work.parent.parent, work.parent, work}
+    for name in ("spool", decisions.CONFLICTS_FOLDER, "results", REJECTIONS_FOLDER):
+        changed |= make_folders(work / name)
+    for folder in changed if durable else ():
+        with suppress(PermissionError):  # above the root we may have no business
+            sync(folder)
+
+
 def _silent(_progress: Progress) -> None:
     """Report to nobody."""
 
@@ -62,11 +72,7 @@ class Archive:
         """
         root = Path(settings.root).absolute()
         work = root / layout.WORK_FOLDER
-        changed: set[Path] = set()
-        for name in ("spool", decisions.CONFLICTS_FOLDER, "results", REJECTIONS_FOLDER):
-            changed |= make_folders(work / name)
-        for folder in changed | {root, work} if settings.durable else ():
-            sync(folder)
+        _make_work_folders(work, durable=settings.durable)
         recover.empty_spool(work / "spool")
         keywords = tuple(extra_keywords)
         return cls(settings, root, IndexDatabase.open(settings.database, work, keywords), keywords)
@@ -192,6 +198,15 @@ class Archive:
             chosen = chosen.where(series.c.study_instance_uid == study_instance_uid)
         with self._index.reading() as connection:
             return self._current(connection.execute(chosen.order_by(file.c.folder, file.c.name)).all())
+
+    def home_of(self, series_instance_uid: str) -> Path | None:
+        """Return the node's own folder of a series, ``None`` where it has none."""
+        chosen = select(series.c.home).where(
+            series.c.series_instance_uid == series_instance_uid, series.c.home.is_not(None)
+        )
+        with self._index.reading() as connection:
+            home = connection.scalar(chosen.limit(1))
+        return None if home is None else self._root / os.fsdecode(home)
 
     def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
         """Yield the answers to a C-FIND identifier (*root_model* ``PATIENT`` or ``STUDY``).
