@@ -128,7 +128,12 @@ class MprService:
 
     def _named(self, identifier: Dataset, requesting: Requesting, preset: Preset) -> Iterator[MPRRequest]:
         """Yield one request for each series that a plain identifier names, by itself or by its images."""
-        plain = MPRRequest(preset.planes, policy=preset.policy, sop_class=self._sop_class(requesting))
+        plain = MPRRequest(
+            preset.planes,
+            stated=mpr_keys.stated_of(identifier, _given_once(identifier)),
+            policy=preset.policy,
+            sop_class=self._sop_class(requesting),
+        )
         if mpr_keys.level(identifier) == "SERIES":
             study = "".join(mpr_keys.texts(identifier, "StudyInstanceUID")[:1])
             for uid in _named_uids(identifier, "SeriesInstanceUID"):
@@ -203,6 +208,11 @@ def _require_right(requesting: Requesting) -> None:
             Code.NOT_AUTHORIZED,
             f'{requesting.calling_ae_title} has no right to ask for reconstructions; add "mpr" to its rights',
         )
+
+
+def _given_once(identifier: Dataset) -> tuple[str, ...]:
+    """Return what a plain identifier says of every image that it names: a list of series says nothing."""
+    return tuple(k for k in mpr_keys.IDENTITY_STATED if len(mpr_keys.texts(identifier, k)) == 1)
 
 
 def _named_uids(identifier: Dataset, keyword: str) -> tuple[str, ...]:

@@ -1,0 +1,274 @@
+"""Which identifiers ask for planes, and the events that answer them; the archive is real, no socket is.
+
+The series has 12 axial slices of 8 x 10 pixels of 1 mm, 2 mm apart: 8 coronal planes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
+
+from scp.archive import Archive
+from scp.completion import PeerStates, PeerTransport, Surroundings
+from scp.config import Config, Peer, Preset
+from scp.errors import BadRequest, Cancelled, Refused
+from scp.isolation import local
+from scp.isolation.budget import MemoryBudget
+from scp.model import Failed, FileFacts, Planned, Policy, Produced, Progress
+from scp.net.requestor import Requestor
+from scp.pipeline import Means
+from scp.production import Workshop
+from scp.services.context import Requesting
+from scp.services.mpr import MprService
+from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
+
+PRESETS = {"MPR_COR": Preset(), "PADDED": Preset(policy=Policy.PAD)}
+
+
+@dataclass
+class Ward:
+    """An archive in a folder that tests fill by hand, and the service over it."""
+
+    root: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        config = Config(archive={"root": self.root, "minimum_free": 1}, presets=PRESETS, **self.settings)
+        self.archive = Archive.open(config.archive)
+        self.spool = self.archive.results_folder
+
+        def surroundings(current: FileFacts) -> Surroundings:
+            return Surroundings(
+                read_folder=self.archive.read_folder,
+                top=self.archive.batch_folder(current.path),
+                searches=("ancestors",),
+                time_radii_s=(),
+                archive=self.archive,
+                arrivals=self.archive.arrivals,
+                peers=(),
+                peer_archives=PeerTransport(Requestor(config), self.archive),
+                peer_states=PeerStates(),
+            )
+
+        workshop = Workshop(config, MemoryBudget(config.limits.memory))
+        means = Means(config, self.archive.read_folder, self.archive, surroundings, workshop)
+        self.service = MprService(means, self.archive, self.spool)
+
+    def holds(self, name: str, datasets: list[Dataset]) -> None:
+        write_series(datasets, self.root / "BATCH" / name)
+        self.archive.reindex()
+
+    def events(self, keys: Dataset, *, cancelled=lambda: False, **who: Any):
+        return self.service.events_of(keys, requesting(**who), cancelled)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def children() -> None:
+    local.start("scp.rendering")
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    found = Ward(tmp_path / "archive")
+    found.holds("one", series(12))
+    yield found
+    found.archive.close()
+
+
+def requesting(called: str = "MPR_COR", *, may_mpr: bool = True, **who: Any) -> Requesting:
+    given = {"peer": None, "root_model": "STUDY"} | who
+    return Requesting(calling_ae_title="VIEWER", called_ae_title=called, may_mpr=may_mpr, **given)
+
+
+def identifier(level: str = "SERIES", **keys: Any) -> Dataset:
+    asked = Dataset()
+    asked.QueryRetrieveLevel = level
+    named = {"StudyInstanceUID": STUDY_UID, "SeriesInstanceUID": SERIES_UID}
+    for keyword, value in (named | keys).items():
+        setattr(asked, keyword, value)
+    return asked
+
+
+def objects(events) -> list[Dataset]:
+    """Return what was produced, read while it is there."""
+    found = [pydicom.dcmread(event.ref.path) for event in events if isinstance(event, Produced)]
+    events.close()
+    return found
+
+
+def kinds(events) -> list[type]:
+    """Return the kinds of events in their order, each once."""
+    found = list(dict.fromkeys(type(event) for event in events))
+    events.close()
+    return found
+
+
+def test_a_plain_identifier_at_the_nodes_own_title_is_an_ordinary_one(ward):
+    assert ward.events(identifier(), called="MPRSCP") is None
+    assert ward.service.answers_of(identifier(), requesting("MPRSCP")) is None
+    assert ward.service.answers_of(identifier(), requesting("MPR_COR")) is None
+
+
+def test_a_plain_identifier_at_a_preset_asks_for_its_planes(ward):
+    events = ward.events(identifier())
+    assert kinds(events) == [Progress, Planned, Produced]
+    found = objects(ward.events(identifier()))
+    assert [ds.InstanceNumber for ds in found] == list(range(1, 9))
+
+
+@pytest.mark.parametrize("level", ["PATIENT", "STUDY"])
+def test_a_preset_makes_nothing_of_whole_studies(ward, level):
+    with pytest.raises(BadRequest) as caught:
+        ward.events(identifier(level))
+    assert caught.value.keyword == "QueryRetrieveLevel"
+
+
+@pytest.mark.parametrize(("level", "keyword"), [("SERIES", "SeriesInstanceUID"), ("IMAGE", "SOPInstanceUID")])
+def test_a_preset_needs_to_know_of_what(ward, level, keyword):
+    with pytest.raises(BadRequest) as caught:
+        ward.events(identifier(level, **{keyword: ""}))
+    assert caught.value.keyword == keyword
+
+
+@pytest.mark.parametrize("keys", [{}, {"ReformattingOperationType": "MPR"}])
+def test_who_lacks_the_right_gets_nothing(ward, keys):
+    with pytest.raises(Refused) as caught:
+        ward.events(identifier(**keys), may_mpr=False)
+    assert caught.value.code == "not-authorized"
+    with pytest.raises(Refused):
+        ward.service.answers_of(
+            identifier(ReformattingOperationType="MPR"), requesting("MPRSCP", may_mpr=False)
+        )
+
+
+def test_planned_is_how_many_will_come(ward):
+    events = ward.events(identifier(ReformattingOperationType="MPR", ReformattingInterval=3.0))
+    came = list(events)
+    events.close()
+    (planned,) = (event.count for event in came if isinstance(event, Planned))
+    assert planned == sum(isinstance(event, Produced) for event in came) == 3
+
+
+def test_objects_lie_in_files_until_the_events_are_closed(ward):
+    events = ward.events(identifier())
+    first = next(event for event in events if isinstance(event, Produced))
+    assert first.ref.path.is_relative_to(ward.spool)
+    events.close()
+    assert not list(ward.spool.glob("spool-*"))
+
+
+def test_closing_early_ends_the_work(ward):
+    events = ward.events(identifier())
+    next(events)
+    events.close()
+    assert list(events) == []
+    assert not list(ward.spool.glob("spool-*"))
+
+
+def test_a_cancel_is_raised_by_the_events(ward):
+    events = ward.events(identifier(), cancelled=lambda: True)
+    with pytest.raises(Cancelled):
+        list(events)
+    events.close()
+
+
+def test_keys_replace_what_the_preset_says(ward):
+    asked = identifier(
+        ReformattingOperationType="MPR", ReformattingOperationInitialViewDirection="TRANSVERSE"
+    )
+    assert len(objects(ward.events(asked))) == 23
+
+
+def test_images_of_one_series_ask_for_one_reconstruction(ward):
+    asked = identifier("IMAGE", SOPInstanceUID=[uid("instance", k) for k in (2, 5, 9)])
+    assert len(objects(ward.events(asked))) == 8
+
+
+@pytest.mark.parametrize(
+    ("level", "keyword"),
+    [
+        ("SERIES", "PatientID"),
+        ("IMAGE", "PatientID"),
+        ("IMAGE", "StudyInstanceUID"),
+        ("IMAGE", "SeriesInstanceUID"),
+    ],
+)
+def test_unique_keys_at_a_preset_must_agree_with_the_stored_image(ward, level, keyword):
+    asked = identifier(level, SOPInstanceUID=uid("instance", 5), **{keyword: "1.2.3.4"})
+    with pytest.raises(Refused) as caught:
+        list(ward.events(asked))
+    assert caught.value.error_comment == f"header-disagrees: {keyword}"
+
+
+def test_the_destination_decides_the_class_of_the_objects_before_the_requestor(ward):
+    viewer = Peer(ae_title="VIEWER", networks=("127.0.0.1",), sop_class="source")
+    plain = Peer(ae_title="PLAIN", networks=("127.0.0.1",))
+    (of_viewer,) = {ds.SOPClassUID for ds in objects(ward.events(identifier(), peer=viewer))}
+    to_plain = ward.events(identifier(), peer=viewer, destination=plain)
+    assert of_viewer == CTImageStorage
+    assert {ds.SOPClassUID for ds in objects(to_plain)} == {SecondaryCaptureImageStorage}
+
+
+def test_the_policy_of_the_preset_fills_what_its_neighbours_refuse(ward):
+    whole = [image(k, SeriesInstanceUID="1.2.7", SOPInstanceUID=uid("hole", k)) for k in range(12)]
+    ward.holds("hole", whole[:5] + whole[6:])
+    asked = identifier(SeriesInstanceUID="1.2.7")
+    with pytest.raises(Refused) as caught:
+        list(ward.events(asked))
+    assert caught.value.error_comment == "missing-instances: 1 of 12 (6)"
+    padded = objects(ward.events(asked, called="PADDED"))
+    assert len(padded) == 8
+    assert all(ds.SeriesDescription.startswith("INCOMPLETE") for ds in padded)
+
+
+def test_of_several_series_one_that_is_refused_fails_alone(ward):
+    few = [image(k, SeriesInstanceUID="1.2.9", SOPInstanceUID=uid("few", k)) for k in range(5)]
+    ward.holds("few", few)
+    events = ward.events(identifier(SeriesInstanceUID=["1.2.9", SERIES_UID]))
+    came = list(events)
+    events.close()
+    (failed,) = (event for event in came if isinstance(event, Failed))
+    assert (failed.uid, failed.error.error_comment) == ("1.2.9", "too-few-images: 5 of 10")
+    assert sum(isinstance(event, Produced) for event in came) == 8
+    assert [event.count for event in came if isinstance(event, Planned)] == [9]
+
+
+def test_pixels_that_do_not_decode_make_a_slice_missing(ward):
+    slices = [image(k, SeriesInstanceUID="1.2.8", SOPInstanceUID=uid("broken", k)) for k in range(12)]
+    ward.holds("broken", slices)
+    spoiled = image(5, SeriesInstanceUID="1.2.8", SOPInstanceUID=uid("broken", 5))
+    spoiled.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xee no image"])
+    spoiled["PixelData"].VR, spoiled["PixelData"].is_undefined_length = "OB", True
+    path = ward.root / "BATCH" / "broken" / "0006.dcm"
+    write(spoiled, path, transfer_syntax_uid="1.2.840.10008.1.2.4.90")
+    with pytest.raises(Refused) as caught:
+        list(ward.events(identifier(SeriesInstanceUID="1.2.8")))
+    assert caught.value.error_comment == "missing-instances: 1 of 12 (6)"
+
+
+def test_a_dry_run_answers_the_keys_that_were_asked_for_and_the_verdict(ward):
+    asked = identifier(ReformattingOperationType="MPR", Rows=None, PatientID=None, StationName=None)
+    (answer,) = ward.service.answers_of(asked, requesting("MPRSCP"))
+    assert (answer.Rows, answer.PatientID) == (23, "P-1")
+    assert not answer.StationName
+    assert answer.ImageComments == "ok; used 12 of 12"
+    assert "Columns" not in answer
+    (made,) = {ds.SeriesInstanceUID for ds in objects(ward.events(asked, called="MPRSCP"))}
+    assert answer.SeriesInstanceUID == made
+
+
+def test_a_dry_run_of_what_would_be_refused_is_an_answer(ward):
+    few = [image(k, SeriesInstanceUID="1.2.9", SOPInstanceUID=uid("few", k)) for k in range(5)]
+    ward.holds("few", few)
+    asked = identifier(
+        SeriesInstanceUID="1.2.9", ReformattingOperationType="MPR", NumberOfSeriesRelatedInstances=None
+    )
+    (answer,) = ward.service.answers_of(asked, requesting("MPRSCP"))
+    assert answer.ImageComments == "too-few-images: 5 of 10; used 5 of 5"
+    assert answer.NumberOfSeriesRelatedInstances == 0
+    assert answer.SeriesInstanceUID == "1.2.9"
