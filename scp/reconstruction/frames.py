@@ -58,7 +58,7 @@ def _read_native(frames: Sequence[FileFacts], targets: Sequence[NDArray[np.int16
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise DecodingFailed(f"{path} cannot be opened: {error.strerror}") from error
+        raise DecodingFailed(f"{path} cannot be opened: {error.strerror}", path) from error
     try:
         _check_unchanged(frames[0], os.fstat(descriptor))
         for facts, target in zip(frames, targets, strict=True):
@@ -70,7 +70,7 @@ def _read_native(frames: Sequence[FileFacts], targets: Sequence[NDArray[np.int16
 def _check_unchanged(facts: FileFacts, status: os.stat_result) -> None:
     stamp = facts.stamp
     if stamp is not None and (stamp.size, stamp.mtime_ns) != (status.st_size, status.st_mtime_ns):
-        raise DecodingFailed(f"{facts.path} changed since its header was read; ask again")
+        raise DecodingFailed(f"{facts.path} changed since its header was read; ask again", facts.path)
 
 
 def _read_cells(descriptor: int, facts: FileFacts, target: NDArray[np.int16]) -> Cells:
@@ -81,7 +81,8 @@ def _read_cells(descriptor: int, facts: FileFacts, target: NDArray[np.int16]) ->
     skipped = max(facts.frame - 1, 0) * cells.nbytes
     if pixel_data.length < skipped + cells.nbytes:
         raise DecodingFailed(
-            f"{facts.path}: Pixel Data has {pixel_data.length} bytes; {skipped + cells.nbytes} are needed"
+            f"{facts.path}: Pixel Data has {pixel_data.length} bytes; {skipped + cells.nbytes} are needed",
+            facts.path,
         )
     _read_fully(descriptor, cells, pixel_data.offset + skipped, facts.path)
     if pixel_data.transfer_syntax_uid == ExplicitVRBigEndian:
@@ -95,9 +96,9 @@ def _read_fully(descriptor: int, cells: Cells, offset: int, path: Path) -> None:
         try:
             count = os.preadv(descriptor, [view], offset)
         except OSError as error:
-            raise DecodingFailed(f"{path} cannot be read: {error.strerror}") from error
+            raise DecodingFailed(f"{path} cannot be read: {error.strerror}", path) from error
         if count == 0:
-            raise DecodingFailed(f"{path} ends {len(view)} bytes before its pixels do")
+            raise DecodingFailed(f"{path} ends {len(view)} bytes before its pixels do", path)
         view, offset = view[count:], offset + count
 
 
@@ -110,10 +111,10 @@ def _decode(frames: Sequence[FileFacts]) -> Iterator[Cells]:
             if facts.header.text("PhotometricInterpretation") == "PALETTE COLOR":
                 cells = apply_color_lut(cells, dataset)
             yield _checked(cells, facts)
-    except DecodingFailed:
+    except (DecodingFailed, MemoryError):  # too little memory is not the file's fault
         raise
     except Exception as error:  # decoders raise whatever they like
-        raise DecodingFailed(f"{path} does not decode: {error}") from error
+        raise DecodingFailed(f"{path} does not decode: {error}", path) from error
 
 
 def _checked(cells: Cells, facts: FileFacts) -> Cells:
@@ -121,10 +122,13 @@ def _checked(cells: Cells, facts: FileFacts) -> Cells:
     shape: tuple[int | None, ...] = (facts.header.integer("Rows"), facts.header.integer("Columns"))
     colour = is_colour(facts.header)
     if cells.shape != ((*shape, 3) if colour else shape):
-        raise DecodingFailed(f"{facts.path}: decoded pixels are {cells.shape}, the header says {shape}")
+        raise DecodingFailed(
+            f"{facts.path}: decoded pixels are {cells.shape}, the header says {shape}", facts.path
+        )
     if cells.dtype.kind not in "iu" or cells.dtype.itemsize > 2:
         raise DecodingFailed(
-            f"{facts.path}: pixels are {cells.dtype}; integers of at most 16 bits are needed"
+            f"{facts.path}: pixels are {cells.dtype}; integers of at most 16 bits are needed",
+            facts.path,
         )
     if colour and cells.dtype.itemsize == 2:
         return (cells.view(np.uint16) >> 8).astype(np.uint8)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID, RLELossless
 
-from scp.errors import Code, Refused
+from scp.errors import Code, DecodingFailed, Refused
 from scp.model import FileFacts, Header, Missing, Policy
 from scp.reconstruction.frames import Cells, by_file, read_frames
 from scp.reconstruction.geometry import SliceTable, VolumeGeometry, slice_table, volume_geometry
@@ -33,6 +33,9 @@ from scp.reconstruction.pixels import (
 
 NOWHERE = 1 << 20
 """A padding value that no 16-bit voxel has."""
+
+NAMED_FAILURES = 3
+"""Files that cannot be had of which a message tells the cause."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +88,9 @@ def read_volume(
 ) -> Volume:
     """Return the voxels of *stack*, in its order, with a slice for each of *missing* that lies between two.
 
-    *threads* 0 means as many as cores. Raises ``DecodingFailed`` where a file cannot be read, changed since
-    its header was read or does not decode, and ``Refused`` (``missing-instances``) where a slice lacks and
-    the policy does not let it be filled.
+    *threads* 0 means as many as cores. Raises ``DecodingFailed`` with the paths of all files that cannot be
+    read, changed since their headers were read or do not decode, and ``Refused`` (``missing-instances``)
+    where a slice lacks and the policy does not let it be filled.
     """
     geometry = volume_geometry(stack, missing)
     filled = [place for place, index in enumerate(geometry.stack_index) if index < 0]
@@ -118,22 +121,42 @@ def _read_stack(
     values: NDArray[np.int16],
     threads: int,
 ) -> bool:
-    """Read all files into *values*; tell whether any voxel is padding."""
+    """Read all files into *values*; tell whether any voxel is padding.
+
+    Goes on after a file that fails, so that the error names all of them.
+    """
     slice_of = {index: place for place, index in enumerate(geometry.stack_index) if index >= 0}
 
-    def read_file(places: list[int]) -> bool:
+    def read_file(places: list[int]) -> bool | DecodingFailed:
         frames = [stack[place] for place in places]
         targets = [values[:, slice_of[place]] for place in places]
         cells = read_frames(frames, [target[0] for target in targets])
-        settled = [
-            _settle(cells_of_one, facts.header, pixel_format, target, _is_jpeg(facts))
-            for cells_of_one, facts, target in zip(cells, frames, targets, strict=True)
-        ]
+        try:
+            settled = [
+                _settle(cells_of_one, facts.header, pixel_format, target, _is_jpeg(facts))
+                for cells_of_one, facts, target in zip(cells, frames, targets, strict=True)
+            ]
+        except DecodingFailed as failure:
+            return failure
         return any(settled)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("ignore")  # pydicom warns of headers that the selection has judged already
-        return any(list(pool.map(read_file, by_file(stack))))
+        outcomes = list(pool.map(read_file, by_file(stack)))
+    failures = [outcome for outcome in outcomes if isinstance(outcome, DecodingFailed)]
+    if failures:
+        raise _together(failures, len(outcomes))
+    return any(outcomes)
+
+
+def _together(failures: Sequence[DecodingFailed], files: int) -> DecodingFailed:
+    """Return one failure with the paths of all, and the sentences of the first few."""
+    if len(failures) == 1:
+        return failures[0]
+    shown = "; ".join(map(str, failures[:NAMED_FAILURES]))
+    more = f"; and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
+    paths = dict.fromkeys(path for failure in failures for path in failure.paths)
+    return DecodingFailed(f"{len(failures)} of {files} files cannot be had: {shown}{more}", *paths)
 
 
 def _is_jpeg(facts: FileFacts) -> bool:

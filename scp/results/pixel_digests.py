@@ -41,7 +41,7 @@ def _digest(path: Path, pixels: PixelData) -> str:
                 running.update(chunk)
                 left -= len(chunk)
     except OSError as error:
-        raise DecodingFailed(f"{path} cannot be read: {error.strerror}") from error
+        raise DecodingFailed(f"{path} cannot be read: {error.strerror}", path) from error
     if left:
-        raise DecodingFailed(f"{path} became shorter by {left} bytes since it was scanned")
+        raise DecodingFailed(f"{path} became shorter by {left} bytes since it was scanned", path)
     return running.hexdigest()

@@ -1,6 +1,7 @@
 """Reading pixels: every way of storing a known ramp gives that ramp; what cannot be had is said."""
 
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,47 @@ def test_a_file_that_is_gone_is_named(tmp_path):
     stack = facts_of(series(2), tmp_path)
     stack[1].path.unlink()
     with pytest.raises(DecodingFailed, match=r"0002\.dcm"):
+        read(stack)
+
+
+def test_all_files_that_cannot_be_had_are_told_at_once(tmp_path):
+    stack = facts_of(series(7), tmp_path)
+    lost = [facts.path for facts in stack[1:6]]
+    for path in lost[:3]:
+        path.unlink()
+    for path in lost[3:]:
+        os.truncate(path, path.stat().st_size - 20)
+    with pytest.raises(DecodingFailed, match=r"5 of 7 .*0002\.dcm.*0003\.dcm.*0004\.dcm.*and 2 more") as told:
+        read([replace(facts, stamp=None) for facts in stack])
+    assert told.value.paths == tuple(lost)
+    assert "0005" not in str(told.value)
+
+
+def test_a_file_of_many_frames_is_told_once(tmp_path):
+    stack = facts_of(series(2), tmp_path)
+    frames = [replace(stack[0], frame=1), replace(stack[1], path=stack[0].path, frame=2)]
+    stack[0].path.unlink()
+    with pytest.raises(DecodingFailed) as told:
+        read(frames)
+    assert told.value.paths == (stack[0].path,)
+
+
+def test_a_failure_crosses_processes_with_its_paths():
+    failure = pickle.loads(pickle.dumps(DecodingFailed("a and b do not decode", Path("a"), Path("b"))))
+    assert (str(failure), failure.paths) == ("a and b do not decode", (Path("a"), Path("b")))
+
+
+def test_too_little_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def exhausted(*_, **__):
+        raise MemoryError
+        yield
+
+    datasets = series(2)
+    for ds in datasets:
+        ds.compress(RLELossless, encoding_plugin="pydicom")
+    stack = facts_of(datasets, tmp_path)
+    monkeypatch.setattr("scp.reconstruction.frames.iter_pixels", exhausted)
+    with pytest.raises(MemoryError):
         read(stack)
 
 
