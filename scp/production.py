@@ -53,12 +53,13 @@ def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -
     report = replace(report, stack=with_pixel_digests(report.stack))
     stored = pixel_format(report.stack)
     volume = volume_geometry(report.stack, report.missing)
-    wanted = plan(volume, request.planes, config.reconstruction.pixel_spacing)
+    settings = config.reconstruction
+    wanted = plan(volume, request.planes, settings.pixel_spacing, settings.interpolation)
     options = ResultOptions(
         sop_class=request.sop_class,
         compression=config.results.compression,
         uid_root=config.results.uid_root,
-        interpolation=config.reconstruction.interpolation,
+        interpolation=settings.interpolation,
         engine=ENGINE,
         software_version=__version__,
     )
