@@ -67,7 +67,7 @@ def start_node(tmp_path: Path) -> Iterator[StartNode]:
 
 @pytest.fixture
 def hand_copied() -> Callable[[Path], None]:
-    """Return a function that makes a folder look as if people had copied it in some time ago.
+    """Return a function that makes a folder look as if it had been there for some time.
 
     A sweep leaves alone what may still be being written.
     """

@@ -109,6 +109,11 @@ def test_a_preset_at_another_level_is_refused(asking, level):
     assert (answer.status, answer.comment) == (0xA900, "bad-request: QueryRetrieveLevel")
 
 
+def test_a_plain_retrieve_at_a_preset_is_held_to_the_patient_that_it_names(asking):
+    answer = asking.get("PatientID=P-9", *SERIES, called="MPR_COR", model="-P")
+    assert (answer.status, answer.comment) == (0xA900, "header-disagrees: PatientID")
+
+
 @pytest.mark.parametrize("how", ["keys", "preset"])
 def test_an_unknown_destination_is_told_and_nothing_is_made(asking, how):
     keys, called = (ASKED, "MPRSCP") if how == "keys" else ((), "MPR_COR")

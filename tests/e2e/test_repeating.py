@@ -27,13 +27,16 @@ def test_asking_twice_gives_the_same_bytes(start_node, requestor, tmp_path):
         assert len(first) == 4
 
 
-def test_a_restart_without_index_and_caches_gives_the_same_bytes(start_node, requestor, tmp_path):
+def test_a_restart_without_index_and_caches_gives_the_same_bytes(
+    start_node, requestor, tmp_path, hand_copied
+):
     node = start_node(presets=PRESETS)
     asking = requestor(node)
     asking.store(*write_series(series(12), tmp_path / "modality"))
     before = planes(asking.get(*SERIES, called="MPR_COR"))
     node.stop()
     shutil.rmtree(tmp_path / "archive" / ".scp")
+    hand_copied(tmp_path / "archive")
     asking = requestor(start_node(presets=PRESETS))
     assert planes(asking.get(*SERIES, called="MPR_COR")) == before
 
