@@ -143,6 +143,11 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def medians(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """Return what the work cost us and the other, for people; ratios are made pair by pair."""
+    return statistics.median(pair.ours for pair in pairs), statistics.median(pair.theirs for pair in pairs)
+
+
 def run(trials: Sequence[Trial], pairs: int, advance: Advance = lambda _done, _all: None) -> list[Outcome]:
     """Measure each of *trials*; one that cannot be measured does not keep the others from it."""
     outcomes = []

@@ -5,8 +5,6 @@ storescu itself is the bottleneck of the fastest receivers. Each turn sends inst
 same to both; at the end both must hold all of them, pixel by pixel.
 """
 
-import statistics
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,11 +16,11 @@ from scp.cli.bench.measuring import (
     ADDED_MS,
     SPEED,
     Finding,
-    Pair,
     ResultsDiffer,
     Row,
     Trial,
     in_turn,
+    medians,
 )
 from scp.cli.bench.senders import Client, Parts, one_by_one, raw, storescu
 from scp.cli.bench.servers import (
@@ -80,7 +78,7 @@ class Contest:
             syncs = [self._syncs(server, load) for server in (us, them)]
             for server in (us, them):
                 check_stored(server, load.sent)
-        rates = [_rate(self, seconds) for seconds in _medians(measured)]
+        rates = [_rate(self, seconds) for seconds in medians(measured)]
         return Finding(
             measured,
             "; ".join(
@@ -103,11 +101,6 @@ def check_stored(server: Server, sent: dict[str, str]) -> None:
     lacking = [uid for uid, digest in sent.items() if stored.get(uid) != digest]
     if lacking:
         raise ResultsDiffer(f"{server.name} lacks {len(lacking)} of {len(sent)} instances, or their pixels")
-
-
-def _medians(pairs: Sequence[Pair]) -> tuple[float, float]:
-    ours = statistics.median(pair.ours for pair in pairs)
-    return ours, statistics.median(pair.theirs for pair in pairs)
 
 
 def _rate(contest: Contest, seconds: float) -> str:
