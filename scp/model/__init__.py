@@ -1,0 +1,98 @@
+"""Frozen records that travel between the stages.
+
+Points and vectors are ``(x, y, z)`` in millimetres, LPS: x grows to the patient's left, y to the
+posterior, z to the head (PS3.3 C.7.6.2.1.1). Attributes carry their keywords of PS3.6.
+"""
+
+from scp.model.images import (
+    UNDECODABLE,
+    FileFacts,
+    FileRef,
+    FileStamp,
+    Header,
+    Orientation,
+    PixelData,
+    Value,
+    Vector,
+)
+from scp.model.keywords import (
+    CONTRAST_KEYWORDS,
+    COPIED_KEYWORDS,
+    GEOMETRY_KEYWORDS,
+    HEADER_KEYWORDS,
+    IDENTITY_KEYWORDS,
+    PIXEL_KEYWORDS,
+    STACK_KEYWORDS,
+)
+from scp.model.report import KnownInstance, Missing, Note, ReportRow, Search, SelectionReport
+from scp.model.requests import (
+    Candidates,
+    Direction,
+    Interpolation,
+    Method,
+    MPRRequest,
+    Operation,
+    PlaneRequest,
+    Policy,
+    SelectionRules,
+)
+from scp.model.traffic import (
+    Event,
+    Failed,
+    FolderReader,
+    Incoming,
+    IsCancelled,
+    Origin,
+    PixelsAgree,
+    Planned,
+    Produced,
+    Progress,
+    Sink,
+    Stored,
+)
+
+__all__ = [
+    "CONTRAST_KEYWORDS",
+    "COPIED_KEYWORDS",
+    "GEOMETRY_KEYWORDS",
+    "HEADER_KEYWORDS",
+    "IDENTITY_KEYWORDS",
+    "PIXEL_KEYWORDS",
+    "STACK_KEYWORDS",
+    "UNDECODABLE",
+    "Candidates",
+    "Direction",
+    "Event",
+    "Failed",
+    "FileFacts",
+    "FileRef",
+    "FileStamp",
+    "FolderReader",
+    "Header",
+    "Incoming",
+    "Interpolation",
+    "IsCancelled",
+    "KnownInstance",
+    "MPRRequest",
+    "Method",
+    "Missing",
+    "Note",
+    "Operation",
+    "Orientation",
+    "Origin",
+    "PixelData",
+    "PixelsAgree",
+    "PlaneRequest",
+    "Planned",
+    "Policy",
+    "Produced",
+    "Progress",
+    "ReportRow",
+    "Search",
+    "SelectionReport",
+    "SelectionRules",
+    "Sink",
+    "Stored",
+    "Value",
+    "Vector",
+]

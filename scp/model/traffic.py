@@ -1,0 +1,93 @@
+"""What comes in by the door, what goes out of a retrieve, and the functions that stages hand each other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scp.errors import MprScpError
+from scp.model.images import FileFacts, FileRef
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whence an instance comes, as the C-STORE request and its association said."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What intake did with an instance: where it lies, and whether it was new."""
+
+    sop_instance_uid: str
+    path: Path
+    outcome: str
+    """``stored``, ``duplicate`` (identical bytes were there) or ``conflict`` (both are kept)."""
+
+
+class Incoming(Protocol):
+    """One instance on its way in."""
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Take the next bytes of the data set. Raises ``StoreRefused``."""
+
+    def commit(self) -> Stored:
+        """Make it durable and indexed, then return. Raises ``StoreRefused``, ``IndexUnavailable``."""
+
+    def abandon(self) -> None:
+        """Leave no trace of it."""
+
+
+class Sink(Protocol):
+    """Where ``net`` puts what it receives: the archive's one door."""
+
+    def begin(self, origin: Origin) -> Incoming: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A request is alive: *stage* in a word, *done* of *total* where that is known."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request will produce *count* objects in all, those that fail included."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """One object is ready to be sent."""
+
+    ref: FileRef
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One of several things asked for cannot be had; *uid* names it, *error* says why."""
+
+    uid: str
+    error: MprScpError
+
+
+Event = Progress | Planned | Produced | Failed
+"""What a retrieve yields, be it of stored instances or of a reconstruction."""
+
+IsCancelled = Callable[[], bool]
+"""Tells whether nobody wants the work any more; cheap, asked often."""
+
+FolderReader = Callable[[Path], tuple[FileFacts, ...]]
+"""Returns the facts of every directory entry of one folder but its sub-folders."""
+
+PixelsAgree = Callable[[FileFacts, FileFacts], bool]
+"""Tells whether two files of one SOP Instance UID hold the same decoded pixels."""
