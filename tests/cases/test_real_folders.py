@@ -43,10 +43,8 @@ BY_HAND: dict[str, tuple[str, str, int]] = {
 An fMRI series is ten positions at five time points: the current image's ten are used.
 """
 
-BY_HAND_IN_ONE: dict[str, tuple[str, str, int]] = BY_HAND | dict.fromkeys(
-    ("compressed", "compressed_j2k", "compressed_jpeg", "compressed_jpegls", "compressed_rle"),
-    ("used", "duplicate", 16),
-)
+SYNTAXES = ("compressed", "compressed_j2k", "compressed_jpeg", "compressed_jpegls", "compressed_rle")
+BY_HAND_IN_ONE = BY_HAND | dict.fromkeys(SYNTAXES, ("used", "duplicate", 16))
 """The same for all files in one folder: four slices lie there in five transfer syntaxes each, with equal
 SOP Instance UIDs and pixels, and one of five is used."""
 
