@@ -1,0 +1,36 @@
+"""What a request may use where only folders are known: for tests of the stages above the selection."""
+
+from pathlib import Path
+from typing import Any
+
+from scp.archive import ResultCache
+from scp.completion import Surroundings
+from scp.config import Config
+from scp.isolation.budget import MemoryBudget
+from scp.model import Direction, FileFacts, MPRRequest, PlaneRequest
+from scp.part10 import read_facts
+from scp.pipeline import Means, NoHoldings
+from scp.production import Workshop
+
+TRANSVERSE = PlaneRequest(Direction.TRANSVERSE, interval_mm=1.0)
+
+
+def means_of(top: Path, *, kept: ResultCache | None = None, memory: int = 0, **sections: Any) -> Means:
+    """Return means that search *top* and below; *sections* are those of the configuration.
+
+    *kept* holds finished results; *memory* (bytes) is what all children share, where it is not the configured.
+    """
+    config = Config(archive={"root": top / "archive"}, **sections)
+
+    def read_folder(folder: Path) -> tuple[FileFacts, ...]:
+        entries = sorted(path for path in folder.iterdir() if path.is_file())
+        return tuple(facts for path in entries for facts in read_facts(path))
+
+    surroundings = Surroundings(read_folder, top=top, searches=("ancestors",))
+    workshop = Workshop(config, MemoryBudget(memory or config.limits.memory), kept)
+    return Means(config, read_folder, NoHoldings(), lambda _: surroundings, workshop)
+
+
+def asked(path: Path, planes: PlaneRequest = TRANSVERSE, **fields: Any) -> MPRRequest:
+    """Return a request for *planes* (default: one each mm along the z axis) of the series at *path*."""
+    return MPRRequest(planes, path=path, **fields)

@@ -1,0 +1,182 @@
+"""Results are made once, kept under what decides their bytes, and never outlive who wants them.
+
+The series has 12 axial slices of 8 x 10 pixels of 1 mm, 2 mm apart.
+"""
+
+import multiprocessing
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from scp import pipeline
+from scp.archive import ResultCache
+from scp.errors import BadRequest, Cancelled, Refused
+from scp.isolation import local
+from scp.model import Direction, IsCancelled, PlaneRequest
+from scp.pipeline import Means
+from scp.production import Prospect, produce
+from tests.builders import series, write, write_series
+from tests.folder_means import TRANSVERSE, asked, means_of
+
+MANY_PLANES = PlaneRequest(Direction.TRANSVERSE, interval_mm=0.02)
+"""A thousand and more: a child is busy with them for a while."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def children() -> None:
+    local.start("scp.preload")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_series(series(12), tmp_path / "tree" / "series")
+    return tmp_path / "tree" / "series"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> ResultCache:
+    (tmp_path / "results").mkdir()
+    return ResultCache(tmp_path / "results", 1 << 30)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return new_spool(tmp_path)
+
+
+def new_spool(tmp_path: Path) -> Path:
+    folder = tmp_path / f"spool-{len(list(tmp_path.iterdir()))}"
+    folder.mkdir()
+    return folder
+
+
+def never() -> bool:
+    return False
+
+
+def prospect_of(folder: Path, means: Means, planes: PlaneRequest = TRANSVERSE) -> Prospect:
+    return pipeline.preview(asked(folder, planes), means, never)
+
+
+def made(prospect: Prospect, means: Means, spool: Path, cancelled: IsCancelled = never) -> list[bytes]:
+    """Return the files of the objects, in their order."""
+    return [ref.path.read_bytes() for ref in produce(prospect, means.workshop, spool, cancelled)]
+
+
+def without_memory(folder: Path, results: ResultCache | None = None) -> Means:
+    """Return means under which no child can ever be started."""
+    return means_of(folder.parent, kept=results, memory=1)
+
+
+def test_objects_are_those_that_were_promised_in_the_order_of_their_numbers(folder, spool):
+    means = means_of(folder.parent)
+    prospect = prospect_of(folder, means)
+    refs = list(produce(prospect, means.workshop, spool, never))
+    assert [ref.sop_instance_uid for ref in refs] == list(prospect.series.sop_instance_uids)
+    planes = [pydicom.dcmread(ref.path) for ref in refs]
+    assert [ds.InstanceNumber for ds in planes] == list(range(1, 24))
+    assert {ds.SeriesInstanceUID for ds in planes} == {prospect.series.series_instance_uid}
+
+
+def test_a_kept_result_is_given_again_byte_for_byte_and_nothing_is_rendered(folder, results, tmp_path):
+    means = means_of(folder.parent, kept=results)
+    first = made(prospect_of(folder, means), means, new_spool(tmp_path))
+    idle = without_memory(folder, results)
+    assert made(prospect_of(folder, idle), idle, new_spool(tmp_path)) == first
+    with pytest.raises(Refused):
+        made(prospect_of(folder, idle, MANY_PLANES), idle, new_spool(tmp_path))
+
+
+def test_the_same_sources_make_the_same_bytes_without_a_cache(folder, tmp_path):
+    means = means_of(folder.parent)
+    once, again = (made(prospect_of(folder, means), means, new_spool(tmp_path)) for _ in range(2))
+    assert once == again
+
+
+@pytest.mark.parametrize("change", ["a voxel", "a header"])
+def test_a_changed_source_has_other_uids_and_never_what_was_kept(folder, results, tmp_path, change):
+    means = means_of(folder.parent, kept=results)
+    before = prospect_of(folder, means)
+    made(before, means, new_spool(tmp_path))
+    changed = series(12)[5]
+    if change == "a voxel":
+        changed.PixelData = b"\x07\x00" + changed.PixelData[2:]
+    else:
+        changed.AccessionNumber = "A-2"
+    write(changed, folder / "0006.dcm")
+    after = prospect_of(folder, means)
+    assert after.series.series_instance_uid != before.series.series_instance_uid
+    assert not set(after.series.sop_instance_uids) & set(before.series.sop_instance_uids)
+    with pytest.raises(Refused):  # nothing kept serves it: a child would be needed
+        made(after, without_memory(folder, results), new_spool(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"reconstruction": {"interpolation": "nearest"}},
+        {"reconstruction": {"pixel_spacing": 0.5}},
+        {"results": {"compression": "rle"}},
+        {"results": {"uid_root": "1.2.3"}},
+        {"completion": {"policy": "pad"}},
+    ],
+)
+def test_whatever_decides_a_byte_of_the_result_decides_its_uid(folder, sections):
+    plain = prospect_of(folder, means_of(folder.parent)).series.series_instance_uid
+    other = prospect_of(folder, means_of(folder.parent, **sections)).series.series_instance_uid
+    assert other != plain
+
+
+def test_what_decides_no_byte_leaves_the_uid(folder):
+    plain = prospect_of(folder, means_of(folder.parent)).series.series_instance_uid
+    settings = {"threads": 1, "deadline": "1 min", "cache": "1 GiB"}
+    assert prospect_of(
+        folder, means_of(folder.parent, reconstruction=settings)
+    ).series.series_instance_uid == (plain)
+
+
+def test_a_cancel_while_planes_are_made_ends_the_child_and_keeps_nothing(folder, results, spool):
+    means = means_of(folder.parent, kept=results)
+    prospect = prospect_of(folder, means, MANY_PLANES)
+    with pytest.raises(Cancelled):
+        made(prospect, means, spool, lambda: len(list(spool.iterdir())) >= 3)
+    assert multiprocessing.active_children() == []
+    assert 3 <= len(list(spool.iterdir())) < len(prospect.series.sop_instance_uids)
+    with results.lease(prospect.series.series_instance_uid) as kept:
+        assert not kept
+
+
+def test_who_stops_taking_objects_ends_the_child_and_gives_its_memory_back(folder, results, spool):
+    means = means_of(folder.parent, kept=results)
+    prospect = prospect_of(folder, means, MANY_PLANES)
+    refs = produce(prospect, means.workshop, spool, never)
+    next(refs)
+    refs.close()
+    assert multiprocessing.active_children() == []
+    with means.workshop.budget.reserve(means.workshop.budget.total_bytes, lambda: True):
+        pass
+
+
+def test_what_can_never_fit_is_refused_before_a_pixel_is_read(folder, spool):
+    prospect = prospect_of(folder, means_of(folder.parent))
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(Refused) as caught:
+        made(prospect, without_memory(folder), spool)
+    assert caught.value.code == "out-of-resources"
+    assert list(spool.iterdir()) == []
+
+
+def test_a_child_has_no_longer_than_the_deadline_of_the_configuration(folder, spool):
+    means = means_of(folder.parent, reconstruction={"deadline": "1 ms"})
+    with pytest.raises(Refused) as caught:
+        made(prospect_of(folder, means), means, spool)
+    assert caught.value.code == "deadline"
+    assert multiprocessing.active_children() == []
+
+
+def test_planes_that_miss_the_volume_are_refused_before_anything_is_made(folder):
+    beside = PlaneRequest(Direction.TRANSVERSE, position=(0.0, 0.0, 500.0))
+    with pytest.raises(BadRequest):
+        prospect_of(folder, means_of(folder.parent), beside)
