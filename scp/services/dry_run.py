@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from scp.errors import Code
-from scp.model import Header, SelectionReport, Value
+from scp.errors import Code, Refused
+from scp.model import Header, MPRRequest, SelectionReport, Value
 from scp.production import Prospect
 from scp.selection import holes, image_comments
 from scp.services import mpr_keys
@@ -68,6 +68,18 @@ def refused(report: SelectionReport) -> Mapping[str, Value]:
         }
         | _verdict(report)
     )
+
+
+def without_image(request: MPRRequest, error: Refused) -> Mapping[str, Value]:
+    """Return the values of the answer where there is no one image to start from: unknown, or which stack."""
+    return {
+        "StudyInstanceUID": request.study_instance_uid,
+        "SeriesInstanceUID": request.series_instance_uid,
+        "SOPInstanceUID": request.sop_instance_uid,
+        "SeriesDescription": f"refused: {error.code}"[:64],
+        "NumberOfSeriesRelatedInstances": 0,
+        "ImageComments": f"{error.error_comment}; {error.sentence}",
+    }
 
 
 def answer(identifier: Dataset, values: Mapping[str, Value]) -> Dataset:

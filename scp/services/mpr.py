@@ -96,14 +96,17 @@ class MprService:
         spool = Path(tempfile.mkdtemp(dir=self._spool, prefix="spool-"))
         return ResultEvents(self._run(asked, spool, cancelled), spool)
 
-    def answers_of(self, identifier: Dataset, requesting: Requesting) -> Iterator[Dataset] | None:
+    def answers_of(
+        self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
+    ) -> Iterator[Dataset] | None:
         """Return the answers of a dry run, or of a query where virtual series are listed, else ``None``.
 
         Raises ``Refused`` as above.
         """
         if mpr_keys.has_trigger(identifier):
             _require_right(requesting)
-            return iter([self._dry_run(identifier, self._by_keys(identifier, requesting))])
+            request = self._by_keys(identifier, requesting)
+            return (self._dry_run(identifier, one, cancelled) for one in [request])
         preset = self._means.config.presets.get(requesting.called_ae_title)
         if preset is None or not preset.virtual_series or not requesting.may_mpr:
             return None
@@ -194,8 +197,11 @@ class MprService:
             except Refused as exc:
                 yield Failed(request.sop_instance_uid or request.series_instance_uid, exc)
 
-    def _dry_run(self, identifier: Dataset, request: MPRRequest) -> Dataset:
-        report = pipeline.explain(request, self._means, lambda: False, reach=Reach.ASK)
+    def _dry_run(self, identifier: Dataset, request: MPRRequest, cancelled: IsCancelled) -> Dataset:
+        try:
+            report = pipeline.explain(request, self._means, cancelled, reach=Reach.ASK)
+        except Refused as exc:
+            return dry_run.answer(identifier, dry_run.without_image(request, exc))
         if not report.ok:
             return dry_run.answer(identifier, dry_run.refused(report))
         prospect = plan_results(request, report, self._means.config)

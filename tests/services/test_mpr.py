@@ -272,3 +272,31 @@ def test_a_dry_run_of_what_would_be_refused_is_an_answer(ward):
     assert answer.ImageComments == "too-few-images: 5 of 10; used 5 of 5"
     assert answer.NumberOfSeriesRelatedInstances == 0
     assert answer.SeriesInstanceUID == "1.2.9"
+
+
+def test_a_dry_run_names_an_image_of_each_stack_that_could_be_meant(ward):
+    axial = [image(k, SeriesInstanceUID="1.2.6", SOPInstanceUID=uid("axial", k)) for k in range(12)]
+    coronal = [
+        image(
+            k,
+            SeriesInstanceUID="1.2.6",
+            SOPInstanceUID=uid("coronal", k),
+            orientation=(1, 0, 0, 0, 0, -1),
+            InstanceNumber=50 + k,
+        )
+        for k in range(12)
+    ]
+    ward.holds("two", axial + coronal)
+    asked = identifier(SeriesInstanceUID="1.2.6", ReformattingOperationType="MPR", SeriesDescription=None)
+    (answer,) = ward.service.answers_of(asked, requesting("MPRSCP"))
+    assert answer.SeriesDescription == "refused: which-stack"
+    assert answer.ImageComments.startswith("which-stack: 2 stacks, name an image; ")
+    assert uid("axial", 6) in answer.ImageComments
+    assert uid("coronal", 6) in answer.ImageComments
+
+
+def test_a_dry_run_of_what_is_not_here_is_an_answer(ward):
+    asked = identifier(SeriesInstanceUID="1.2.5", ReformattingOperationType="MPR")
+    (answer,) = ward.service.answers_of(asked, requesting("MPRSCP"))
+    assert answer.ImageComments.startswith("unknown-image: series; ")
+    assert answer.SeriesInstanceUID == "1.2.5"
