@@ -38,7 +38,7 @@ DIRECTIONS = {
         f"ImageOrientationPatient={OBLIQUE}",
     ),
 }
-INTERVALS_MM = {"CORONAL": 47.3, "SAGITTAL": 47.3, "TRANSVERSE": 47.3, "OBLIQUE": 83.7}
+INTERVALS_MM = {"CORONAL": 61.3, "SAGITTAL": 61.3, "TRANSVERSE": 61.3, "OBLIQUE": 103.7}
 """Between the planes: few of them, at places between the voxels."""
 
 
