@@ -59,6 +59,7 @@ class Node:
 
     def start(self) -> None:
         """Serve from now on. Raises ``OSError`` where the port cannot be had, ``ConfigurationError``."""
+        self._results.remove_abandoned()
         local.start(preload="scp.preload")
         self._acceptor.start()
         self._sweeper.start()
@@ -92,7 +93,7 @@ class Node:
         """Return what the services use from now on."""
         workshop = Workshop(config, self._budget, self._results)
         means = means_with_archive(config, self._archive, workshop, self._peer_states)
-        mpr = MprService(means, self._archive, self._archive.results_folder)
+        mpr = MprService(means, self._archive, self._results)
         return ServiceContext(config, self._archive, partial(Requestor, config), mpr)
 
     def _keep_sweeping(self) -> None:

@@ -8,13 +8,20 @@ being sent.
 
 import os
 import shutil
+import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from scp.archive.layout import is_legal_uid
+
+SPOOL_PREFIX = "spool-"
+
+ABANDONED_S = 3600.0
+"""Folders of results in the making that are older were left by a process that died."""
 
 
 class ResultCache:
@@ -25,6 +32,16 @@ class ResultCache:
         self._budget_bytes = budget_bytes
         self._in_use: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def new_spool(self) -> Path:
+        """Return a new folder for one request's objects; whoever asks removes it."""
+        return Path(tempfile.mkdtemp(dir=self._folder, prefix=SPOOL_PREFIX))
+
+    def remove_abandoned(self) -> None:
+        """Remove what requests left behind whose process died."""
+        for place in self._folder.glob(f"{SPOOL_PREFIX}*"):
+            if time.time() - place.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(place, ignore_errors=True)
 
     @contextmanager
     def lease(self, series_uid: str) -> Iterator[tuple[Path, ...]]:

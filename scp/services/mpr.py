@@ -6,7 +6,6 @@ means that the identifier is an ordinary one.
 """
 
 import shutil
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from scp import pipeline
-from scp.archive import Archive
+from scp.archive import Archive, ResultCache
 from scp.config import Preset
 from scp.errors import BadRequest, Code, Refused
 from scp.model import (
@@ -28,6 +27,7 @@ from scp.model import (
     Planned,
     Produced,
     Progress,
+    never,
 )
 from scp.pipeline import Means, Production, Reach
 from scp.production import Prospect, plan_results
@@ -73,12 +73,12 @@ class _Asked:
 
 
 class MprService:
-    """Answers for all identifiers that ask for planes; objects being sent lie below *spool*."""
+    """Answers for all identifiers that ask for planes; *results* gives room for objects being sent."""
 
-    def __init__(self, means: Means, archive: Archive, spool: Path) -> None:
+    def __init__(self, means: Means, archive: Archive, results: ResultCache) -> None:
         self._means = means
         self._archive = archive
-        self._spool = spool
+        self._results = results
         self._listing = VirtualSeriesListing(means, archive)
 
     def events_of(
@@ -93,11 +93,11 @@ class MprService:
         if not asked.requests:
             return None
         _require_right(requesting)
-        spool = Path(tempfile.mkdtemp(dir=self._spool, prefix="spool-"))
+        spool = self._results.new_spool()
         return ResultEvents(self._run(asked, spool, cancelled), spool)
 
     def answers_of(
-        self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
+        self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled = never
     ) -> Iterator[Dataset] | None:
         """Return the answers of a dry run, or of a query where virtual series are listed, else ``None``.
 

@@ -60,3 +60,11 @@ def test_only_a_uid_names_a_result(tmp_path: Path) -> None:
     cache = cache_of(tmp_path, 1000)
     cache.keep("../elsewhere", made(tmp_path / "spool"))
     assert names(cache, "../elsewhere") == [] and (tmp_path / "spool").exists()
+
+
+def test_what_a_dead_process_left_is_removed_and_what_is_being_made_stays(tmp_path: Path) -> None:
+    cache = cache_of(tmp_path, 1000)
+    abandoned, current = cache.new_spool(), cache.new_spool()
+    os.utime(abandoned, (0, 0))
+    cache.remove_abandoned()
+    assert (abandoned.exists(), current.exists()) == (False, True)

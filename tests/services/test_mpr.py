@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
-from scp.archive import Archive
+from scp.archive import Archive, ResultCache
 from scp.completion import PeerStates, PeerTransport, Surroundings
 from scp.config import Config, Peer, Preset
 from scp.errors import BadRequest, Cancelled, Refused
@@ -57,7 +57,7 @@ class Ward:
 
         workshop = Workshop(config, MemoryBudget(config.limits.memory))
         means = Means(config, self.archive.read_folder, self.archive, surroundings, workshop)
-        self.service = MprService(means, self.archive, self.spool)
+        self.service = MprService(means, self.archive, ResultCache(self.spool, 0))
 
     def holds(self, name: str, datasets: list[Dataset]) -> None:
         write_series(datasets, self.root / "BATCH" / name)
