@@ -27,6 +27,7 @@ MAXIMUM_LENGTH_ITEM = 0x51
 LAST, COMMAND = 0x02, 0x01
 """Bits of a message control header (PS3.8 Annex E.2)."""
 
+CALLING = "BENCH"
 CONTEXT_ID = 1
 TIMEOUT_S = 60.0
 C_FIND_RQ = 0x0020
@@ -39,15 +40,15 @@ Message = tuple[int, bytes]
 class Association:
     """An association as *calling* with the *called* AE title on a port; released when the block ends."""
 
-    def __init__(self, port: int, called: str, sop_class_uid: str, calling: str = "BENCH") -> None:
+    def __init__(self, port: int, called: str, sop_class_uid: str, timeout_s: float = TIMEOUT_S) -> None:
         self.sop_class_uid = sop_class_uid
-        self._socket = socket.create_connection((HOST, port), TIMEOUT_S)
+        self._socket = socket.create_connection((HOST, port), timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(associate_request(called, calling, sop_class_uid))
-        kind, body = self._read_pdu()
-        if kind != ASSOCIATE_AC:
-            raise PeerFailed(f"{called} answers the association request by a PDU of type {kind}")
-        self.maximum_pdu = _maximum_length(body)
+        try:
+            self.maximum_pdu = self._associate(called)
+        except BaseException:
+            self._socket.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +92,14 @@ class Association:
             status, found = self._read_message()
         if status != 0x0000:
             raise PeerFailed(f"C-FIND ends with 0x{status:04X}")
+
+    def _associate(self, called: str) -> int:
+        """Return the Maximum Length Received of the other end."""
+        self._socket.sendall(associate_request(called, CALLING, self.sop_class_uid))
+        kind, body = self._read_pdu()
+        if kind != ASSOCIATE_AC:
+            raise PeerFailed(f"{called} answers the association request by a PDU of type {kind}")
+        return _maximum_length(body)
 
     def _read_message(self) -> Message:
         read, data_set, status, awaited = bytearray(), bytearray(), -1, {COMMAND}

@@ -1,0 +1,231 @@
+"""``scripts/lockout``: one good peer, and a hundred connections that do nothing, at this node and at others.
+
+The good peer stores a small image over an association of its own, again and again: first alone, which is its
+usual time, then while the others hold their connections. They call from another address of this machine
+(127.0.0.2): against a flood from the good peer's own address only a firewall helps. The table is printed
+side by side; nothing is asserted.
+"""
+
+import contextlib
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydicom.uid import CTImageStorage
+
+from scp.cli.bench.material import Instance, small_instances
+from scp.cli.bench.measuring import NotMeasured
+from scp.cli.bench.servers import (
+    HOST,
+    Server,
+    Start,
+    dcmqrscp,
+    node,
+    orthanc,
+    pynetdicom_storescp,
+)
+from scp.cli.bench.wire import P_DATA, Association, associate_request, pdu
+from scp.cli.options import AsJSON
+from scp.cli.output import print_json, table
+from scp.errors import PeerFailed
+
+STALLED = 100
+STALLED_HOST = "127.0.0.2"
+PATIENCE_S = 2.0
+"""How long a stalling peer waits for what it needs before it can stall."""
+
+USUALLY = 20
+AGAIN_S = 0.05
+
+Stall = Callable[[socket.socket, Server], None]
+"""Brings a fresh connection to where it stalls."""
+
+
+def silent(connection: socket.socket, server: Server) -> None:
+    """Say nothing."""
+
+
+def half_request(connection: socket.socket, server: Server) -> None:
+    request = _request(server)
+    connection.sendall(request[: len(request) // 2])
+
+
+def half_data(connection: socket.socket, server: Server) -> None:
+    idle(connection, server)
+    half = pdu(P_DATA, bytes(200))
+    connection.sendall(half[: len(half) // 2])
+
+
+def idle(connection: socket.socket, server: Server) -> None:
+    connection.sendall(_request(server))
+    connection.recv(4096)
+
+
+def one_byte_a_second(connection: socket.socket, server: Server) -> None:
+    """Begin a request; ``_drip`` goes on with it."""
+    connection.sendall(_request(server)[:1])
+
+
+KINDS: Mapping[str, Stall] = {
+    "silent": silent,
+    "half an A-ASSOCIATE-RQ": half_request,
+    "half a P-DATA": half_data,
+    "associated and idle": idle,
+    "one byte a second": one_byte_a_second,
+}
+ALL_AT_ONCE = "all kinds at once"
+
+SERVERS: Mapping[str, Start] = {
+    "mpr-scp": node,
+    "dcmqrscp": dcmqrscp,
+    "Orthanc": orthanc,
+    "pynetdicom": pynetdicom_storescp,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How a good peer fared: seconds of each store that was answered, and the longest wait for one."""
+
+    seconds: tuple[float, ...]
+    longest_wait_s: float
+    failed: int
+
+    @property
+    def median_s(self) -> float:
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One server under one kind of stalled connections; *usual* is how the peer fared alone."""
+
+    server: str
+    kind: str
+    usual: Served
+    stalled: Served
+
+    def cells(self) -> tuple[str, ...]:
+        served, usual = self.stalled, self.usual
+        median = f"{1000 * served.median_s:.1f} ms" if served.seconds else "never"
+        times = f"{served.median_s / usual.median_s:.1f} x" if served.seconds else "-"
+        return (
+            self.kind,
+            self.server,
+            f"{1000 * usual.median_s:.1f} ms",
+            median,
+            times,
+            f"{served.longest_wait_s:.2f} s",
+            f"{len(served.seconds)}",
+            f"{served.failed}",
+        )
+
+
+HEADER = ("stalled", "server", "usual", "then", "times", "longest wait", "served", "failed")
+
+
+def main(
+    seconds: Annotated[float, typer.Option(min=1, help="How long each kind is tried at each server.")] = 5.0,
+    as_json: AsJSON = False,
+) -> None:
+    """Show how one good peer is served while 100 connections stall, by this node and by others."""
+    lines: list[Line] = []
+    for kind in (*KINDS, ALL_AT_ONCE):
+        for name, start in SERVERS.items():
+            with contextlib.suppress(NotMeasured), tempfile.TemporaryDirectory(dir=".") as folder:
+                lines.append(_line(name, kind, start, Path(folder).absolute(), seconds))
+    if as_json:
+        print_json([dict(zip(HEADER, line.cells(), strict=True)) for line in lines])
+    else:
+        print(table([line.cells() for line in lines], HEADER))
+    missing = SERVERS.keys() - {line.server for line in lines}
+    if missing and not as_json:
+        print(f"not installed: {', '.join(sorted(missing))}")
+
+
+def _line(name: str, kind: str, start: Start, folder: Path, seconds: float) -> Line:
+    images = small_instances(1, 1)
+    with start(folder / "server") as server:
+        usual = good_peer(server, images[0], lambda served: served < USUALLY, seconds)
+        ends = time.monotonic() + seconds
+        with stalled_connections(server, kind):
+            then = good_peer(server, images[0], lambda _served: time.monotonic() < ends, seconds)
+    return Line(name, kind, usual, then)
+
+
+def good_peer(server: Server, image: Instance, more: Callable[[int], bool], patience_s: float) -> Served:
+    """Store *image* over associations of their own while *more* of how many were served."""
+    taken: list[float] = []
+    longest, failed = 0.0, 0
+    waits_since = time.monotonic()
+    while more(len(taken)):
+        began = time.monotonic()
+        try:
+            with Association(server.port, server.ae_title, CTImageStorage, patience_s) as association:
+                association.store(association.store_pdus(*image))
+        except (OSError, PeerFailed):
+            failed += 1
+            longest = max(longest, time.monotonic() - waits_since)
+            time.sleep(AGAIN_S)
+            continue
+        ended = time.monotonic()
+        taken.append(ended - began)
+        longest, waits_since = max(longest, ended - waits_since), ended
+    return Served(tuple(taken), longest, failed)
+
+
+@contextlib.contextmanager
+def stalled_connections(server: Server, kind: str) -> Iterator[None]:
+    """Hold :data:`STALLED` connections of *kind* while entered."""
+    stalls = list(KINDS.values()) if kind == ALL_AT_ONCE else [KINDS[kind]]
+    chosen = [stalls[number % len(stalls)] for number in range(STALLED)]
+    with ThreadPoolExecutor(STALLED) as pool:
+        held = list(pool.map(partial(_stall, server), chosen))
+    ended = threading.Event()
+    dripping = [one for one, stall in zip(held, chosen, strict=True) if stall is one_byte_a_second]
+    drip = threading.Thread(target=_drip, args=(dripping, _request(server)[1:], ended))
+    drip.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        drip.join()
+        for connection in held:
+            connection.close()
+
+
+def _stall(server: Server, stall: Stall) -> socket.socket:
+    connection = socket.socket()
+    connection.settimeout(PATIENCE_S)
+    with contextlib.suppress(OSError):  # a server that turns it away is one that it does not lock out
+        connection.bind((STALLED_HOST, 0))
+        connection.connect((HOST, server.port))
+        stall(connection, server)
+    return connection
+
+
+def _drip(connections: Sequence[socket.socket], rest: bytes, ended: threading.Event) -> None:
+    """Send a byte of *rest* over each of *connections* every second."""
+    for byte in rest:
+        if ended.wait(1.0):
+            return
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.sendall(bytes([byte]))
+
+
+def _request(server: Server) -> bytes:
+    return associate_request(server.ae_title, "STALLED", CTImageStorage)
+
+
+if __name__ == "__main__":
+    typer.run(main)
