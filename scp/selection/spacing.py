@@ -125,11 +125,23 @@ def explain(
     untaken = spans - _taken_within(skipped, taken)
     views = _views(steps_mm, untaken, whole_regimes=_continuous(numbers, order))
     judged = [(_judge(view, steps_mm, spans, untaken), view) for view in views]
-    costs = [SURPRISE[kinds].sum() + REGIME_CHANGE * view.changes for (kinds, _), view in judged]
-    (kinds, units), view = judged[int(np.argmin(costs))]
+    (kinds, units), view = _least_surprising(judged, steps_mm)
     if (units - 1).sum() > LOST_IN_ALL:
         kinds[units > 1], units[units > 1] = Kind.IRREGULAR, 1
     return Spacing(order, _told(kinds, units, skipped, taken), np.minimum(view.left_mm, view.right_mm))
+
+
+def _least_surprising(
+    judged: Sequence[tuple[tuple[Whole, Whole], _View]], steps_mm: Floats
+) -> tuple[tuple[Whole, Whole], _View]:
+    """Return the view that surprises least; of several, the one whose unit steps are most alike.
+
+    In a stack that is nearly gone a step of eleven units passes for ten of a unit a tenth longer.
+    """
+    costs = [int(SURPRISE[kinds].sum()) + REGIME_CHANGE * view.changes for (kinds, _), view in judged]
+    cheapest = [one for one, cost in zip(judged, costs, strict=True) if cost == min(costs)]
+    alike = [one for one in cheapest if one[1].changes == cheapest[0][1].changes]
+    return min(alike, key=lambda one: float(np.ptp(steps_mm / one[0][1])))
 
 
 def _skipped(numbers: Sequence[int | None], order: Numbering) -> list[range]:

@@ -37,6 +37,15 @@ def test_d1_every_second_slice_lost_is_seen_by_the_numbers_although_positions_ar
     assert report.verdict == Code.MISSING_INSTANCES
 
 
+def test_d1_a_long_hole_is_counted_by_its_positions_although_another_image_bears_one_of_its_numbers():
+    slices = without(14, *range(1, 11))
+    sagittal = slice_at(
+        9, name="x.dcm", SOPInstanceUID="9.1", ImageOrientationPatient=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    )
+    report = select(slices[0], [*slices, sagittal], RULES)
+    assert missing_of(report) == [(k + 1, 5.0 * k) for k in range(1, 11)]
+
+
 def test_d2_numbers_that_skip_where_no_position_lacks_are_only_a_note():
     slices = at_positions([5.0 * k for k in range(12)], [1, 2, 3, 10, 11, 12, 13, 14, 20, 21, 22, 23])
     report = select(slices[0], slices, RULES)
