@@ -5,7 +5,7 @@ objects there will be. ``produce`` makes them, or finds them made: their Series 
 all that decides their bytes.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,17 +13,20 @@ from pathlib import Path
 from scp import __version__, rendering
 from scp.archive import ResultCache
 from scp.config import Config
-from scp.isolation import local
+from scp.isolation import dask, local
 from scp.isolation.ahead import Ahead
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileRef, IsCancelled, MPRRequest, SelectionReport
 from scp.part10 import file_ref
-from scp.reconstruction.engine import ENGINE
+from scp.reconstruction.engines import ENGINE
 from scp.reconstruction.geometry import volume_geometry
 from scp.reconstruction.pixels import PixelFormat, pixel_format
 from scp.reconstruction.planes import PlanePlan, plan
 from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
 from scp.selection import holes
+
+LOCAL, CLUSTER = "local", "dask://"
+"""What ``reconstruction.executor`` may be or begin with."""
 
 WORKING_MEMORY = 1.6  # volume and padding mask, as a multiple of the source's voxels
 WORKING_BYTES = 256 << 20  # buffers, decoders and the planes being encoded, whatever the volume
@@ -31,11 +34,18 @@ WORKING_BYTES = 256 << 20  # buffers, decoders and the planes being encoded, wha
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What rendering may use: the memory that all children share, and the results that are kept."""
+    """What rendering may use: the memory that all children share, and the results that are kept.
+
+    Raises ``ConfigurationError`` where the configured executor cannot be had.
+    """
 
     config: Config
     budget: MemoryBudget
     results: ResultCache | None = None
+
+    def __post_init__(self) -> None:
+        if self.config.reconstruction.executor != LOCAL:
+            dask.require_distributed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ def produce(
 
 
 def _render(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled) -> Iterator[Path]:
-    """Yield the files of the objects as a child makes them."""
+    """Yield the files of the objects as they are made, by a child or by the configured cluster."""
     report, config = prospect.report, workshop.config.reconstruction
     job = rendering.RenderJob(
         stack=report.stack,
@@ -105,11 +115,24 @@ def _render(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCa
         threads=config.threads,
     )
     memory_bytes = _working_bytes(report)
+    limits = local.Limits(memory_bytes, config.deadline)
+    frames = prospect.series.frames_per_object
+    if config.executor != LOCAL:
+        cluster = dask.Cluster(config.executor.removeprefix(CLUSTER))
+        yield from _filed(cluster.run(rendering.render, job, limits, cancelled), frames, spool)
+        return
     with workshop.budget.reserve(memory_bytes, cancelled):
-        limits = local.Limits(memory_bytes, config.deadline)
-        for number, encoded in enumerate(local.run(rendering.render, job, limits, cancelled), 1):
-            path = spool / f"{number:05d}.dcm"
-            path.write_bytes(encoded)
+        yield from _filed(local.run(rendering.render, job, limits, cancelled), frames, spool)
+
+
+def _filed(pieces: Iterable[bytes], pieces_per_object: int, spool: Path) -> Iterator[Path]:
+    """Write *pieces* to the files that they make together, and yield each file when it is whole."""
+    for index, piece in enumerate(pieces):
+        number, part = divmod(index, pieces_per_object)
+        path = spool / f"{number + 1:05d}.dcm"
+        with path.open("ab") as file:
+            file.write(piece)
+        if part == pieces_per_object - 1:
             yield path
 
 

@@ -22,7 +22,7 @@ from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_sp
 from scp.archive.promises import Promises
 from scp.archive.records import ALL_COLUMNS, rows_of_uid
 from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
-from scp.archive.scan import Scan, SeenFolder
+from scp.archive.scan import SETTLED_NS, Scan, SeenFolder
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import IndexUnavailable, OutOfSpace
 from scp.model import FileFacts, FileRef, Origin, Progress, Stored
@@ -58,8 +58,7 @@ class Archive:
         self._scan = Scan(root, index, homes, extra_keywords)
         self._filing = Filing(root, index, homes, durable=settings.durable)
         self._rejections = Rejections(index, root / layout.WORK_FOLDER / REJECTIONS_FOLDER)
-        if index.made_anew:
-            self._rejections.restore()
+        self._rejections.restore()
         self.arrivals = Arrivals()
         self.promises = Promises(index)
 
@@ -144,23 +143,34 @@ class Archive:
         """Return the facts of every entry of *folder* but its sub-folders."""
         return self._scan.read_folder(folder)
 
-    def sweep(self) -> int:
+    def sweep(self, progress: recover.Report = _silent) -> int:
         """Index what people copied in, changed or took away; return how many files were read.
 
-        The first sweep of an index made anew also finds the conflicts again.
+        *progress* is told after each folder; what it raises ends the sweep.
+        Instances that turn up beside known ones of the same UID are compared with them; the first sweep of an
+        index made anew finds all conflicts again.
         """
-        count = self._scan.sweep()
+        count = self._scan.sweep(progress)
+        repeated = self._scan.take_repeated()
         if self._index.made_anew:
             recover.note_conflicts(self._index, self._root)
             self._index.made_anew = False
+        elif repeated:
+            recover.note_conflicts_of(self._index, self._root, repeated)
         return count
 
     def look_again(self, within_s: float) -> None:
-        """Sweep once more, or wait for the sweep that runs, for at most *within_s* seconds."""
+        """Sweep once more, or wait for the sweep that runs, for at most *within_s* seconds.
+
+        Files too young to be trusted are given the time to settle, and looked at again.
+        """
 
         def sweep() -> None:
             with suppress(IndexUnavailable, OSError):
                 self.sweep()
+                if self._scan.unsettled:
+                    time.sleep(SETTLED_NS / 1e9)
+                    self.sweep()
 
         sweeping = threading.Thread(target=sweep, name="sweep on demand", daemon=True)
         sweeping.start()
@@ -241,7 +251,10 @@ class Archive:
     # what a person or a rejection note decides
 
     def conflicts(self) -> dict[str, tuple[Path, ...]]:
-        """Return the SOP Instance UIDs kept with different content, and the files of each, newest first."""
+        """Return the SOP Instance UIDs kept with different content, and the files of each, newest first.
+
+        One of which a single file is left is settled, whoever took the others away.
+        """
         with self._index.reading() as connection:
             uids = connection.scalars(
                 select(conflict.c.sop_instance_uid).order_by(conflict.c.sop_instance_uid)
@@ -250,6 +263,7 @@ class Archive:
         return {
             uid: tuple(absolute_path(self._root, row.folder, row.name) for row in found)
             for uid, found in rows.items()
+            if len(found) > 1
         }
 
     def keep(self, sop_instance_uid: str, path: Path) -> tuple[Path, ...]:

@@ -6,7 +6,7 @@ Files are the truth; whatever is done here ends with the index saying what they 
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,12 @@ def note_conflicts(index: IndexDatabase, root: Path) -> int:
     )
     with index.reading() as connection:
         uids = set(connection.scalars(several))
-    return sum(_note_if_different(index, root, uid) for uid in sorted(uids))
+    return note_conflicts_of(index, root, uids)
+
+
+def note_conflicts_of(index: IndexDatabase, root: Path, sop_instance_uids: Collection[str]) -> int:
+    """Compare the files of these instances and list those that differ; return how many."""
+    return sum(_note_if_different(index, root, uid) for uid in sorted(sop_instance_uids))
 
 
 def _note_if_different(index: IndexDatabase, root: Path, sop_instance_uid: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from scp.archive.filing import sync
 from scp.archive.index import IndexDatabase, rejection
@@ -18,6 +18,10 @@ from scp.archive.layout import is_legal_uid
 from scp.errors import Unparseable
 
 REJECTIONS_FOLDER: Final = "rejections"
+
+_NOTED_NS: Final = select(rejection.c.note_sop_instance_uid, func.max(rejection.c.noted_ns)).group_by(
+    rejection.c.note_sop_instance_uid
+)
 
 
 class Rejections:
@@ -52,10 +56,12 @@ class Rejections:
             return frozenset(connection.scalars(select(rejection.c.sop_instance_uid)))
 
     def restore(self) -> None:
-        """Bring the notes' files into an index made anew."""
+        """Bring notes into the index that it lacks or has older: it was made anew, or lost its last rows."""
+        with self._index.reading() as connection:
+            known = {row[0]: row[1] for row in connection.execute(_NOTED_NS)}
         for path in sorted(self._folder.glob("*.txt")):
-            uids = path.read_text(encoding="ascii", errors="replace").split("\n")
-            if is_legal_uid(path.stem):
+            if is_legal_uid(path.stem) and path.stat().st_mtime_ns > known.get(path.stem, 0):
+                uids = path.read_text(encoding="ascii", errors="replace").split("\n")
                 self._insert(path.stem, sorted(filter(is_legal_uid, set(uids))))
 
     def _insert(self, note_sop_instance_uid: str, sop_instance_uids: Collection[str]) -> None:

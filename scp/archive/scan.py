@@ -23,7 +23,7 @@ from scp.archive.birth_time import birth_time_ns
 from scp.archive.filing import forget_empty_series
 from scp.archive.index import IndexDatabase, absolute_path, file, folder, relative_bytes
 from scp.archive.layout import WORK_FOLDER
-from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_folder
+from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_folder, rows_of_uid
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import Code, IndexUnavailable
 from scp.model import FileFacts, FileStamp, Progress
@@ -61,6 +61,9 @@ class Scan:
     def __init__(self, root: Path, index: IndexDatabase, homes: SeriesHomes, extra: tuple[str, ...]) -> None:
         self._root, self._index, self._homes, self._extra = root, index, homes, extra
         self._sweeping = threading.Lock()
+        self.unsettled = False
+        """Whether the last sweep left files because they may still be being written."""
+        self._repeated: set[str] = set()
         self._decoded: dict[tuple[object, ...], tuple[FileFacts, ...]] = {}
 
     def read_folder(self, path: Path) -> tuple[FileFacts, ...]:
@@ -118,6 +121,11 @@ class Scan:
         if stamp == facts[0].stamp:
             return facts
         return read_file(facts[0].path, extra=self._extra, within=self._root).facts
+
+    def take_repeated(self) -> frozenset[str]:
+        """Return the SOP Instance UIDs that turned up though known, since this was last asked."""
+        taken, self._repeated = frozenset(self._repeated), set()
+        return taken
 
     def _is_ours_to_index(self, path: Path) -> bool:
         if not path.is_relative_to(self._root):
@@ -204,6 +212,9 @@ class Scan:
         ).first()
         if stamp is None or (row is not None and tuple(row) == (stamp.ctime_ns, stamp.mtime_ns, stamp.size)):
             return  # intake has just written it, digests included
+        uid = read.facts[0].sop_instance_uid
+        if rows_of_uid(connection, uid):
+            self._repeated.add(uid)
         insert_file(
             connection,
             place,
@@ -222,6 +233,7 @@ class Scan:
         known, children = self._known_folders()
         seen: set[bytes] = set()
         read = 0
+        self.unsettled = False
         for path, status in self._walk(known, children):
             place = relative_bytes(path, self._root)
             seen.add(place)
@@ -232,6 +244,7 @@ class Scan:
             self._record(path, found)
             read += len(found.fresh)
             progress(Progress("sweep", read))
+            self.unsettled |= found.unsettled
             self._note_folder(place, status, row, trusted=not found.unsettled)
         self._forget_folders(set(known) - seen)
         return read

@@ -15,10 +15,12 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from scp.config import Archive, Config, Node, Peer
+from scp.errors import PeerFailed
 from scp.model import FileRef, Origin, Stored
 from scp.net.requestor import Requestor, Sent, SubOperations
 from scp.node import Node as WholeNode
 from scp.part10 import file_ref
+from tests.builders import write_series
 
 RIGHTS = ("echo", "store", "find", "move", "get", "mpr")
 
@@ -101,6 +103,16 @@ class Client:
         """Retrieve by C-GET; what comes is in ``received``."""
         return self.requestor.get(self._node, identifier(**keys), self.received)
 
+    def get_status(self, **keys: str) -> tuple[int, str]:
+        """Retrieve by C-GET and return final status and Error Comment, failures too."""
+        try:
+            answer = self.get(**keys)
+        except PeerFailed as failed:
+            found = re.search(r"ended with status 0x([0-9A-F]{4})(?:, )?(.*)", str(failed))
+            assert found, str(failed)
+            return int(found[1], 16), found[2]
+        return answer.status, answer.error_comment
+
     def move(self, destination: str, **keys: str) -> SubOperations:
         return self.requestor.move(self._node, identifier(**keys), destination)
 
@@ -121,6 +133,14 @@ def planes_of(series_instance_uid: str, direction: str = "CORONAL") -> dict[str,
         "ReformattingOperationType": "MPR",
         "ReformattingOperationInitialViewDirection": direction,
     }
+
+
+def copied_in(datasets: Iterable[Dataset], folder: Path) -> list[Path]:
+    """Write files as people copied them in some time ago; a sweep waits for those that are young."""
+    paths = write_series(datasets, folder)
+    for path in (*paths, folder):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    return paths
 
 
 CONFIGURATION = """
