@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scp.cli.options import AsJSON, CalledAE, CallingAE, Deadline, Host, Keys, PatientRoot, Port
+from scp.cli.options import AsJSON, CalledAE, CallingAE, Deadline, Host, Keys, PatientRoot, Port, Silence
 from scp.cli.output import NotAllDone, print_json, progress
 from scp.errors import NotDicom
 
@@ -127,7 +127,7 @@ def move(
     aec: CalledAE = "ANY-SCP",
     aet: CallingAE = "MPRSCU",
     patient_root: PatientRoot = False,
-    deadline: Deadline = 600.0,
+    deadline: Silence = 600.0,
     as_json: AsJSON = False,
 ) -> None:
     """Have images, or planes made of them, sent to an AE title (C-MOVE).
@@ -141,9 +141,7 @@ def move(
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
     with progress("moving"):
-        done = requestor.move(
-            peer, identifier(keys), aem, root_model=_root(patient_root), deadline_s=deadline
-        )
+        done = requestor.move(peer, identifier(keys), aem, root_model=_root(patient_root), silence_s=deadline)
     _print_retrieve(done, f"to {aem}", as_json)
 
 
@@ -155,7 +153,7 @@ def get(
     aec: CalledAE = "ANY-SCP",
     aet: CallingAE = "MPRSCU",
     patient_root: PatientRoot = False,
-    deadline: Deadline = 600.0,
+    deadline: Silence = 600.0,
     as_json: AsJSON = False,
 ) -> None:
     """Retrieve images, or planes made of them, into a folder (C-GET).
@@ -171,9 +169,7 @@ def get(
     requestor, peer = _ends(host, port, aec, aet, deadline)
     with progress("retrieving") as advance:
         sink = FolderSink(out, lambda count: advance(count, 0))
-        done = requestor.get(
-            peer, identifier(keys), sink, root_model=_root(patient_root), deadline_s=deadline
-        )
+        done = requestor.get(peer, identifier(keys), sink, root_model=_root(patient_root), silence_s=deadline)
     _print_retrieve(done, f"in {out}", as_json)
 
 

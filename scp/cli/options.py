@@ -29,3 +29,9 @@ PatientRoot = Annotated[
 Deadline = Annotated[
     float, typer.Option(metavar="SECONDS", min=0.1, help="How long it may take from connection to end.")
 ]
+Silence = Annotated[
+    float,
+    typer.Option(
+        "--deadline", metavar="SECONDS", min=0.1, help="How long nothing may come; not how long it may take."
+    ),
+]

@@ -56,12 +56,12 @@ class PeerTransport:
     ) -> Iterator[HeldInstance]:
         """Yield the peer's answers as they come. Raises ``PeerFailed``, ``Cancelled``."""
         deadline = time.monotonic() + within_s
-        patient = self._patient(peer, study_instance_uid, within_s * PATIENT_SHARE)
+        patient = self._patient(peer, study_instance_uid, within_s * PATIENT_SHARE, cancelled)
         _check(cancelled)
         identifier = _identifier("IMAGE", study_instance_uid, series_instance_uid)
         identifier.SOPInstanceUID = ""
         identifier.InstanceNumber = None
-        answers = self._requestor.find(peer, identifier, deadline_s=_left_s(deadline))
+        answers = self._requestor.find(peer, identifier, deadline_s=_left_s(deadline), cancelled=cancelled)
         with closing(answers):
             for answer in answers:
                 _check(cancelled)
@@ -69,16 +69,16 @@ class PeerTransport:
         for _ in range(answers.dropped):
             yield DROPPED
 
-    def _patient(self, peer: Peer, study_instance_uid: str, within_s: float) -> dict[str, str]:
+    def _patient(
+        self, peer: Peer, study_instance_uid: str, within_s: float, cancelled: IsCancelled
+    ) -> dict[str, str]:
         """Return what *peer* calls the patient of a study; nothing where it does not say."""
         identifier = _identifier("STUDY", study_instance_uid)
         identifier.PatientName = ""
         identifier.PatientID = ""
         # A peer that fails here fails again at once when it is asked for the instances, and says so there.
-        with (
-            suppress(PeerFailed),
-            closing(self._requestor.find(peer, identifier, deadline_s=max(LEAST_S, within_s))) as answers,
-        ):
+        asked = self._requestor.find(peer, identifier, deadline_s=max(LEAST_S, within_s), cancelled=cancelled)
+        with suppress(PeerFailed), closing(asked) as answers:
             for answer in answers:
                 stated = {keyword: _text(answer, keyword) for keyword in ("PatientName", "PatientID")}
                 return {keyword: text for keyword, text in stated.items() if text}
@@ -103,7 +103,12 @@ class PeerTransport:
             try:
                 sink = _WhileWanted(self._sink, cancelled)
                 done = self._requestor.get(
-                    peer, identifier, sink, wanted=sop_instance_uids, deadline_s=_left_s(deadline)
+                    peer,
+                    identifier,
+                    sink,
+                    wanted=sop_instance_uids,
+                    deadline_s=_left_s(deadline),
+                    cancelled=cancelled,
                 )
                 # A peer may accept C-GET and not that we are its storage SCP: each sub-operation fails then.
                 if not done.failed or peer.retrieve == "get":
@@ -116,7 +121,11 @@ class PeerTransport:
         _check(cancelled)
         try:
             self._requestor.move(
-                peer, identifier, self._requestor.local_ae_title, deadline_s=_left_s(deadline)
+                peer,
+                identifier,
+                self._requestor.local_ae_title,
+                deadline_s=_left_s(deadline),
+                cancelled=cancelled,
             )
         except PeerFailed as error:
             raise PeerFailed(f"{refusal}{error}") from error

@@ -49,6 +49,7 @@ from scp.model.traffic import (
     Progress,
     Sink,
     Stored,
+    never,
 )
 
 __all__ = [
@@ -95,4 +96,5 @@ __all__ = [
     "Stored",
     "Value",
     "Vector",
+    "never",
 ]

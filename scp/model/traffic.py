@@ -91,3 +91,8 @@ FolderReader = Callable[[Path], tuple[FileFacts, ...]]
 
 PixelsAgree = Callable[[FileFacts, FileFacts], bool]
 """Tells whether two files of one SOP Instance UID hold the same decoded pixels."""
+
+
+def never() -> bool:
+    """Be the ``IsCancelled`` of work that somebody waits for in any case."""
+    return False

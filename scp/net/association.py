@@ -28,7 +28,7 @@ from pynetdicom.presentation import PresentationContext
 
 from scp.config import Limits
 from scp.errors import PeerFailed
-from scp.model import Origin, Sink
+from scp.model import IsCancelled, Origin, Sink, never
 from scp.net import command
 from scp.net.admission import Admitted, plain_address
 from scp.net.fastpath import IS_COMMAND, IS_LAST, FastDUL, StoreRequest
@@ -89,6 +89,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self.conduct = conduct
         self.admitted: Admitted | None = None
         self.certificate_sha256 = ""
+        self.unwanted: IsCancelled = never
         self._at_work = False
         self._news = threading.Event()
         self._one_message = threading.Lock()

@@ -4,10 +4,15 @@
 one sends and takes messages itself. Whatever goes wrong is a ``PeerFailed`` that says what, in a sentence.
 """
 
+import os
+import select
 import socket
+import ssl
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from errno import EINPROGRESS
 from typing import Any
 
 from pynetdicom import AE
@@ -18,7 +23,7 @@ from pynetdicom.transport import AddressInformation
 
 from scp.config import Config, Peer
 from scp.errors import Cancelled, PeerFailed, StoreRefused
-from scp.model import Incoming, Origin, Sink
+from scp.model import Incoming, IsCancelled, Origin, Sink, never
 from scp.net.association import Conduct, NodeAssociation, Rejection, Request
 from scp.net.stream import Stream
 from scp.net.tls import check_certificate, requestor_context
@@ -35,11 +40,16 @@ REJECTED_BECAUSE = {
 """By source and reason of the A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
 
 
+LOOK_EVERY_S = 0.2
+"""How soon it is seen that nobody waits for the peer any more."""
+
+
 @dataclass(slots=True)
 class Deadline:
-    """A total: *seconds* from its creation."""
+    """A total: *seconds* from its creation, or until *cancelled* tells that nobody waits any more."""
 
     seconds: float
+    cancelled: IsCancelled = never
     _ends: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,18 +57,30 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """Seconds left. Raises ``PeerFailed`` when there are none."""
+        """Seconds left. Raises ``PeerFailed`` when there are none, ``Cancelled``."""
+        if self.cancelled():
+            raise Cancelled("nobody waits for this peer any more")
         left = self._ends - time.monotonic()
         if left <= 0:
             raise PeerFailed(f"not done within {self.seconds:g} s")
         return left
 
     def next_message(self, association: NodeAssociation) -> tuple[int, Any]:
-        """Return the next message of *association*. Raises ``PeerFailed``, also when time is over."""
-        try:
-            return association.next_message(self.left_s)
-        except TimeoutError:
-            raise PeerFailed(f"not done within {self.seconds:g} s") from None
+        """Return the next message of *association*. Raises ``PeerFailed``, ``Cancelled``, as ``left_s``."""
+        while True:
+            self.renew(association)
+            with suppress(TimeoutError):
+                return association.next_message(min(LOOK_EVERY_S, self.left_s))
+
+    def renew(self, association: NodeAssociation) -> None:
+        """Take notice of what came: to a total it means nothing."""
+
+
+class Patience(Deadline):
+    """The longest silence: *seconds* from what came last."""
+
+    def renew(self, association: NodeAssociation) -> None:
+        self._ends = time.monotonic() - association.dul.idle_s + self.seconds
 
 
 def associate(
@@ -71,26 +93,26 @@ def associate(
     sink: Sink | None = None,
     roles: Iterable[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> NodeAssociation:
-    """Return an established association with *peer*. Raises ``PeerFailed``.
+    """Return an established association with *peer*. Raises ``PeerFailed``, ``Cancelled``.
 
     It has no reactor thread: whoever called sends and takes messages, and ends it (``release``, ``end``).
     """
     stream = _connect(config, peer, deadline)
-    entity = AE(local_ae_title)
-    entity.acse_timeout = deadline.left_s
-    conduct = Conduct(config.limits, sink or _NoSink(), _serve_nothing, _admit_nobody)
-    association = NodeAssociation(entity, MODE_REQUESTOR, conduct, stream)
-    association.name = f"association with {peer.ae_title} at {peer.host}:{peer.port}"
-    association._is_paused = True
     try:
+        association = _prepared(config, local_ae_title, peer, stream, deadline, sink or _NoSink())
         _introduce(association, peer, contexts, roles)
     except OSError as error:
         stream.close()
         raise PeerFailed(f"the connection was closed at once: {error.strerror or error}") from error
+    except (PeerFailed, Cancelled):
+        stream.close()
+        raise
     association.request()
     if not association.is_established:
         answer = association.acceptor.primitive
         end(association)
+        if deadline.cancelled():
+            raise Cancelled("nobody waits for this peer any more")
         raise PeerFailed(_why_not(answer))
     return association
 
@@ -130,31 +152,88 @@ def _connect(config: Config, peer: Peer, deadline: Deadline) -> Stream:
     if not peer.host or not peer.port:
         raise PeerFailed("has no host and port in its [peers] table, so it cannot be called")
     try:
-        connection = socket.create_connection((peer.host, peer.port), timeout=deadline.left_s)
+        connection = _connected(peer.host, peer.port, deadline)
     except OSError as error:
         raise PeerFailed(f"no connection to {peer.host}:{peer.port}: {error.strerror or error}") from error
-    if peer.tls:
-        connection = _secured(config, connection, peer, deadline)
-    return Stream(connection, stall_s=config.limits.message_deadline)
-
-
-def _secured(config: Config, connection: socket.socket, peer: Peer, deadline: Deadline) -> socket.socket:
-    """Return *connection* wrapped in TLS. Raises ``PeerFailed``, and has closed it then."""
     try:
-        if config.tls is None:
-            raise PeerFailed("is called by TLS, and there is no [tls] section with our certificate")
-        connection.settimeout(deadline.left_s)
-        context = requestor_context(config.tls, peer)
-        connection = context.wrap_socket(connection, server_hostname=peer.host, do_handshake_on_connect=False)
-        connection.do_handshake()
-        check_certificate(connection, peer)
+        if peer.tls:
+            connection = _secured(config, connection, peer, deadline)
+        return Stream(connection, stall_s=config.limits.message_deadline)
     except OSError as error:
         connection.close()
         raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {error}") from error
-    except PeerFailed:
+    except (PeerFailed, Cancelled):
         connection.close()
         raise
-    return connection
+
+
+def _connected(host: str, port: int, deadline: Deadline) -> socket.socket:
+    """Return a connection to the first address of *host* that takes one. Raises ``OSError`` of the last."""
+    failure = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.setblocking(False)
+            error = connection.connect_ex(address)
+            if error == EINPROGRESS:
+                _await(connection, select.POLLOUT, deadline)
+                error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except BaseException:
+            connection.close()
+            raise
+        if not error:
+            return connection
+        connection.close()
+        failure = OSError(error, os.strerror(error))
+    raise failure
+
+
+def _secured(config: Config, connection: socket.socket, peer: Peer, deadline: Deadline) -> socket.socket:
+    """Return *connection* wrapped in TLS. Raises ``PeerFailed``, ``OSError``, and has closed it then."""
+    if config.tls is None:
+        raise PeerFailed("is called by TLS, and there is no [tls] section with our certificate")
+    context = requestor_context(config.tls, peer)
+    secured = context.wrap_socket(connection, server_hostname=peer.host, do_handshake_on_connect=False)
+    try:
+        _shake_hands(secured, deadline)
+        check_certificate(secured, peer)
+    except BaseException:
+        secured.close()
+        raise
+    return secured
+
+
+def _shake_hands(connection: ssl.SSLSocket, deadline: Deadline) -> None:
+    while True:
+        try:
+            connection.do_handshake()
+        except ssl.SSLWantReadError:
+            _await(connection, select.POLLIN, deadline)
+        except ssl.SSLWantWriteError:
+            _await(connection, select.POLLOUT, deadline)
+        else:
+            return
+
+
+def _await(connection: socket.socket, event: int, deadline: Deadline) -> None:
+    """Return when *event* is there. Raises ``PeerFailed`` and ``Cancelled`` as ``deadline.left_s``."""
+    poll = select.poll()
+    poll.register(connection, event)
+    while not poll.poll(1000 * min(LOOK_EVERY_S, deadline.left_s)):
+        pass
+
+
+def _prepared(
+    config: Config, local_ae_title: str, peer: Peer, stream: Stream, deadline: Deadline, sink: Sink
+) -> NodeAssociation:
+    entity = AE(local_ae_title)
+    entity.acse_timeout = deadline.left_s
+    conduct = Conduct(config.limits, sink, _serve_nothing, _admit_nobody)
+    association = NodeAssociation(entity, MODE_REQUESTOR, conduct, stream)
+    association.name = f"association with {peer.ae_title} at {peer.host}:{peer.port}"
+    association.unwanted = deadline.cancelled
+    association._is_paused = True
+    return association
 
 
 def _introduce(

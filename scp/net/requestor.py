@@ -1,14 +1,16 @@
 """This node as a requestor: C-ECHO, C-FIND, C-GET, C-MOVE and C-STORE towards configured peers.
 
-Each operation is one association with one deadline for all of it, from the connection to the release;
-whatever goes wrong at the other end is one ``PeerFailed`` that says what, in a sentence. Answers are checked
-against what was asked; data sets go in and out as the bytes that they are (``net.sending``,
-``net.reception``).
+Each operation is one association with one deadline for all of it, from the connection to the release, or for
+each silence of a retrieve; whatever goes wrong at the other end is one ``PeerFailed`` that says what, in a
+sentence. Once *cancelled* tells that nobody waits any more, it is aborted and ``Cancelled`` raised.
+Answers are checked against what was asked; data sets go in and out as the bytes that they are
+(``net.sending``, ``net.reception``).
 """
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -31,12 +33,12 @@ from pynetdicom.sop_class import (
 
 from scp.config import Config, Peer
 from scp.errors import MprScpError, PeerFailed, StoreRefused
-from scp.model import FileRef, Incoming, Origin, Sink, Stored
+from scp.model import FileRef, Incoming, IsCancelled, Origin, Sink, Stored, never
 from scp.net.association import NodeAssociation
 from scp.net.fastpath import StoreRequest
 from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender, Sent
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
-from scp.net.outgoing import Deadline, associate, end, release
+from scp.net.outgoing import Deadline, Patience, associate, end, release
 from scp.net.sending import Originator
 
 __all__ = ["Answers", "LazySender", "Requestor", "Sent", "SubOperations"]
@@ -93,10 +95,17 @@ class Requestor:
                 raise PeerFailed(f"C-ECHO was answered with {_status_text(response)}")
 
     def find(
-        self, peer: Peer, identifier: Dataset, *, root_model: str = "STUDY", deadline_s: float | None = None
+        self,
+        peer: Peer,
+        identifier: Dataset,
+        *,
+        root_model: str = "STUDY",
+        deadline_s: float | None = None,
+        cancelled: IsCancelled = never,
     ) -> "Answers":
         """Query *peer* (PS3.4 C.4.1); the association begins with the first answer asked for."""
-        return Answers(self._find(peer, identifier, root_model, deadline_s), identifier)
+        deadline = partial(Deadline, deadline_s or peer.deadline, cancelled)
+        return Answers(self._find(peer, identifier, root_model, deadline), identifier)
 
     def get(
         self,
@@ -109,14 +118,17 @@ class Requestor:
         transfer_syntaxes: Iterable[str] = RANKING,
         root_model: str = "STUDY",
         deadline_s: float | None = None,
+        silence_s: float | None = None,
+        cancelled: IsCancelled = never,
     ) -> SubOperations:
         """Retrieve into *sink* by C-GET (PS3.4 C.4.3).
 
         Only the SOP Instance UIDs in *wanted* are taken (``None`` takes all); what else comes is refused and
         named in ``unasked``. *sop_classes* are what we offer to receive, by default all usual ones.
-        Raises ``PeerFailed``; what was stored until then stays stored.
+        *silence_s* bounds each silence of the peer, instead of all of it. Raises ``PeerFailed``,
+        ``Cancelled``; what was stored until then stays stored.
         """
-        deadline = Deadline(deadline_s or peer.deadline)
+        deadline = _deadline(peer, deadline_s, silence_s, cancelled)
         offered = list(sop_classes) or [str(c.abstract_syntax) for c in StoragePresentationContexts]
         contexts = [build_context(GET[root_model], list(PLAIN_SYNTAXES))]
         contexts += [build_context(uid, list(transfer_syntaxes)) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
@@ -135,9 +147,15 @@ class Requestor:
         *,
         root_model: str = "STUDY",
         deadline_s: float | None = None,
+        silence_s: float | None = None,
+        cancelled: IsCancelled = never,
     ) -> SubOperations:
-        """Let *peer* send to *destination_ae_title* (PS3.4 C.4.2). Raises ``PeerFailed``."""
-        deadline = Deadline(deadline_s or peer.deadline)
+        """Let *peer* send to *destination_ae_title* (PS3.4 C.4.2).
+
+        *silence_s* bounds each silence of the peer, instead of all of it. Raises ``PeerFailed``,
+        ``Cancelled``.
+        """
+        deadline = _deadline(peer, deadline_s, silence_s, cancelled)
         contexts = [build_context(MOVE[root_model], list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
             request = C_MOVE()
@@ -164,9 +182,9 @@ class Requestor:
         return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s)
 
     def _find(
-        self, peer: Peer, identifier: Dataset, root_model: str, deadline_s: float | None
+        self, peer: Peer, identifier: Dataset, root_model: str, begin: Callable[[], Deadline]
     ) -> Iterator[Dataset]:
-        deadline = Deadline(deadline_s or peer.deadline)
+        deadline = begin()
         contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
             context_id = _send_query(association, C_FIND(), FIND[root_model], identifier)
@@ -264,6 +282,14 @@ class _PickySink:
         except MprScpError:
             return 0xA700
         return 0x0000
+
+
+def _deadline(
+    peer: Peer, deadline_s: float | None, silence_s: float | None, cancelled: IsCancelled
+) -> Deadline:
+    if silence_s is not None:
+        return Patience(silence_s, cancelled)
+    return Deadline(deadline_s or peer.deadline, cancelled)
 
 
 def _context_of(association: NodeAssociation, sop_class_uid: UID) -> int:

@@ -9,6 +9,7 @@ without a deadline, and ends a kill only when the peer lets it. Seams (pynetdico
 ``DULServiceProvider.kill_dul``,      wake the thread and wait for its end
 ``stop_dul``
 ``DULServiceProvider.run_reactor``    its descriptors are given back when it ends
+``DULServiceProvider.receive_pdu``     ends when nobody wants the association any more
 ``Timer``                             the monotonic clock
 ====================================  =======================================================
 """
@@ -32,6 +33,9 @@ LOGGER = logging.getLogger(__name__)
 
 LINGER_S = 0.5
 """How long the peer may take to close after our last PDU (PS3.8 Sta13)."""
+
+LOOK_EVERY_S = 0.2
+"""How soon it is seen that nobody wants an association any more."""
 
 AWAITING_REQUEST = "Sta2"
 AWAITING_CLOSE = "Sta13"
@@ -200,6 +204,15 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
     def kill_dul(self) -> None:
         super().kill_dul()
         self.wake()
+
+    def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
+        """Return the next primitive, ``None`` where none came in time or nobody wants it any more."""
+        ends = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while wait and not self.assoc.unwanted() and (left := ends - time.monotonic()) > 0:
+            primitive = super().receive_pdu(wait=True, timeout=min(LOOK_EVERY_S, left))
+            if primitive is not None:
+                return primitive
+        return super().receive_pdu()
 
     def stop_dul(self) -> bool:
         """End the thread if nothing is under way, and wait for that."""

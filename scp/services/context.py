@@ -61,8 +61,13 @@ class MprService(Protocol):
         closing it, or *cancelled* telling ``True``, ends the work.
         """
 
-    def answers_of(self, identifier: Dataset, requesting: Requesting) -> Iterable[Dataset] | None:
-        """Return the answers of a dry run or a query with virtual series, ``None`` for an ordinary one."""
+    def answers_of(
+        self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
+    ) -> Iterable[Dataset] | None:
+        """Return the answers of a dry run or a query with virtual series, ``None`` for an ordinary one.
+
+        As with ``events_of``, they may take minutes, and end soon after *cancelled* tells ``True``.
+        """
 
 
 class OpensRequestor(Protocol):

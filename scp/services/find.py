@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pynetdicom.dsutils import encode
 
 from scp.errors import Cancelled, Code, Refused
+from scp.model import IsCancelled
 from scp.net import command
 from scp.net.association import NodeAssociation, Request
 from scp.services.context import Requesting, ServiceContext
@@ -74,16 +75,19 @@ def _answers(
     identifier: Dataset,
     requesting: Requesting,
 ) -> Iterable[Dataset]:
-    ours = context.mpr.answers_of(identifier, requesting) if context.mpr else None
+    def cancelled() -> bool:
+        return association.gone or association.is_cancelled(request.message.MessageID)
+
+    ours = context.mpr.answers_of(identifier, requesting, cancelled) if context.mpr else None
     if ours is not None:
-        return _awaited(iter(ours), association, request.message.MessageID)
+        return _awaited(iter(ours), cancelled)
     if not association.may("find"):
         raise Refused(Code.NOT_AUTHORIZED, f"{association.calling_ae_title} lacks the right find")
     limit = context.config.query.maximum_answers + 1
     return context.archive.find(requesting.root_model, identifier, limit=limit)
 
 
-def _awaited(answers: Iterator[Dataset], association: NodeAssociation, message_id: int) -> Iterator[Dataset]:
+def _awaited(answers: Iterator[Dataset], cancelled: IsCancelled) -> Iterator[Dataset]:
     with Waiting(lambda: answers) as waiting:
         while True:
             try:
@@ -91,7 +95,7 @@ def _awaited(answers: Iterator[Dataset], association: NodeAssociation, message_i
             except StopIteration:
                 return
             except TimeoutError:
-                if association.gone or association.is_cancelled(message_id):
+                if cancelled():
                     raise Cancelled("the requestor cancelled the query") from None
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from scp import pipeline
 from scp.archive import Archive, ResultCache
 from scp.config import Preset
-from scp.errors import BadRequest, Code, Refused
+from scp.errors import BadRequest, Cancelled, Code, MprScpError, Refused
 from scp.model import (
     Event,
     Failed,
@@ -180,22 +180,34 @@ class MprService:
     def _run_several(
         self, asked: _Asked, spool: Path, cancelled: IsCancelled
     ) -> Generator[Event, None, None]:
-        """Yield the events of all that is asked for as those of one; what is refused fails alone."""
-        count = len(asked.originals)
-        for request in asked.requests:
-            try:
-                count += len(asked.wanted(pipeline.preview(request, self._means, cancelled)))
-            except Refused:
-                count += 1
-        yield Planned(count)
+        """Yield the events of all that is asked for as those of one; what fails of it fails alone."""
+        outcomes = [self._prospect_or_refusal(request, cancelled) for request in asked.requests]
+        sizes = [len(asked.wanted(o)) if isinstance(o, Prospect) else 1 for o in outcomes]
+        yield Planned(sum(sizes) + len(asked.originals))
         yield from map(Produced, asked.originals)
-        for number, request in enumerate(asked.requests):
+        for number, (request, outcome) in enumerate(zip(asked.requests, outcomes, strict=True)):
+            if isinstance(outcome, Refused):
+                yield Failed(request.sop_instance_uid or request.series_instance_uid, outcome)
+                continue
             folder = spool / str(number)
             folder.mkdir()
+            unsent = set(asked.wanted(outcome))
             try:
-                yield from asked.chosen(pipeline.begin(request, self._means, folder, cancelled))
-            except Refused as exc:
-                yield Failed(request.sop_instance_uid or request.series_instance_uid, exc)
+                for produced in asked.chosen(
+                    pipeline.begin(request, self._means, folder, cancelled, outcome)
+                ):
+                    unsent.discard(produced.ref.sop_instance_uid)
+                    yield produced
+            except Cancelled:
+                raise
+            except MprScpError as exc:
+                yield from (Failed(uid, exc) for uid in sorted(unsent))
+
+    def _prospect_or_refusal(self, request: MPRRequest, cancelled: IsCancelled) -> Prospect | Refused:
+        try:
+            return pipeline.preview(request, self._means, cancelled)
+        except Refused as exc:
+            return exc
 
     def _dry_run(self, identifier: Dataset, request: MPRRequest, cancelled: IsCancelled) -> Dataset:
         try:

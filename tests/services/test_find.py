@@ -33,7 +33,9 @@ class MprTwin:
         self.events = events
         self.asked: list[Requesting] = []
 
-    def answers_of(self, identifier: Dataset, requesting: Requesting) -> Iterable[Dataset] | None:
+    def answers_of(
+        self, identifier: Dataset, requesting: Requesting, cancelled: Any
+    ) -> Iterable[Dataset] | None:
         self.asked.append(requesting)
         return self.answers() if self.answers else None
 
@@ -231,7 +233,7 @@ def test_a_whole_image_may_be_the_identifier(start_node: StartNode, size: int) -
 
     mpr.answers = answers
     original = mpr.answers_of
-    mpr.answers_of = lambda keys, who: (seen.append(len(keys)), original(keys, who))[1]  # type: ignore
+    mpr.answers_of = lambda keys, *who: (seen.append(len(keys)), original(keys, *who))[1]  # type: ignore
     node = start_node(mpr=mpr)
     keys = identifier()
     keys.PixelData = bytes(size)

@@ -312,8 +312,9 @@ def test_a_destination_that_dies_in_the_middle_fails_the_rest(start_node: StartN
 
     def die(origin: Any) -> None:
         if len(pair.destination.archive.stored) == 2:
-            for association in pair.destination.acceptor.associations:
-                association.evict()
+            (association,) = pair.destination.acceptor.associations
+            association.evict()
+            wait_until(lambda: association.gone)
 
     pair.destination.archive.before_commit = die
     final, listed = move(pair.node)[-1]
