@@ -16,10 +16,10 @@ from pydicom import config as pydicom_config
 from scp.archive import Archive, ResultCache
 from scp.completion import PeerStates, PeerTransport, Surroundings
 from scp.config import Config
-from scp.errors import IndexUnavailable
+from scp.errors import Cancelled, IndexUnavailable
 from scp.isolation import local
 from scp.isolation.budget import MemoryBudget
-from scp.model import FileFacts
+from scp.model import FileFacts, Progress
 from scp.net.acceptor import Acceptor
 from scp.net.association import NodeAssociation, Request
 from scp.net.requestor import Requestor
@@ -58,7 +58,7 @@ class Node:
         return self._acceptor.address
 
     def start(self) -> None:
-        """Serve from now on. Raises ``OSError`` where the port cannot be had, ``ConfigurationError``."""
+        """Serve from now on. Raises ``OSError`` where a port cannot be had, ``ConfigurationError``."""
         self._results.remove_abandoned()
         local.start(preload="scp.preload")
         self._acceptor.start()
@@ -68,17 +68,25 @@ class Node:
         """Finish what is in hand, within ``node.shutdown_deadline``, and close the archive."""
         self._stopping.set()
         self._acceptor.stop(self.config.node.shutdown_deadline)
-        self._sweeper.join()
+        if self._sweeper.is_alive():
+            self._sweeper.join()
         self._archive.close()
 
     def reload(self, config: Config) -> None:
-        """Serve what comes from now on by *config*; ports and the archive's place need a restart."""
+        """Serve what comes from now on by *config*.
+
+        Ports, the archive's place, ``limits.memory`` and ``reconstruction.cache`` need a restart.
+        """
         self.config = config
         self._context = self._wire(config)
         self._acceptor.reload(config)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -100,12 +108,18 @@ class Node:
         """Look the archive through now and then; a sweep that fails is tried again at the next turn."""
         while not self._stopping.is_set():
             try:
-                self._archive.sweep()
+                self._archive.sweep(self._until_stopping)
+            except Cancelled:
+                return
             except (IndexUnavailable, OSError) as error:
                 LOGGER.warning("the sweep of the archive stopped early: %s", error)
             except Exception as error:
                 LOGGER.error("the sweep of the archive failed: %s", type(error).__name__)
             self._stopping.wait(SWEEP_EVERY_S)
+
+    def _until_stopping(self, _progress: Progress) -> None:
+        if self._stopping.is_set():
+            raise Cancelled("the node is stopping")
 
 
 def means_with_archive(

@@ -7,18 +7,17 @@ request may use comes as ``Means``: a running node has an archive and peers, the
 folders.
 """
 
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
 
 from scp import rendering
 from scp.completion import Surroundings, complete
 from scp.config import Config
+from scp.current import Holdings, current_image
 from scp.errors import Code, DecodingFailed, Refused
 from scp.isolation import local
 from scp.model import (
@@ -30,15 +29,11 @@ from scp.model import (
     MPRRequest,
     Search,
     SelectionReport,
-    SelectionRules,
 )
 from scp.production import WORKING_BYTES, Prospect, Workshop, plan_results, produce
-from scp.selection import current_of_series, refusal, select
+from scp.selection import refusal, select
 
 NONE_UNDECODABLE: Mapping[Path, str] = MappingProxyType({})
-
-LOOK_AGAIN_S = 10.0
-"""How long an unknown image is looked for among what people may have copied in just now."""
 
 
 class Reach(Enum):
@@ -47,42 +42,6 @@ class Reach(Enum):
     HERE = "folders and index"
     ASK = "and peers are asked what they hold"
     FETCH = "and what they hold is fetched"
-
-
-class Holdings(Protocol):
-    """The images that are known beyond one folder: an archive, or nothing."""
-
-    def instance_files(self, sop_instance_uid: str) -> tuple[FileFacts, ...]: ...
-
-    def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]: ...
-
-    def home_of(self, series_uid: str) -> Path | None:
-        """Return the folder that the archive itself made for a series, if there is one."""
-
-    def look_again(self, within_s: float) -> None:
-        """Look for what people copied in since, for at most so long."""
-
-    def rejected(self) -> frozenset[str]:
-        """Return the SOP Instance UIDs that a rejection note names."""
-
-
-class NoHoldings:
-    """What the command line knows beyond the folder that it was given: nothing."""
-
-    def instance_files(self, sop_instance_uid: str) -> tuple[FileFacts, ...]:  # noqa: ARG002 the protocol's
-        return ()
-
-    def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]:  # noqa: ARG002 the same
-        return ()
-
-    def home_of(self, series_uid: str) -> Path | None:  # noqa: ARG002 the same
-        return None
-
-    def look_again(self, within_s: float) -> None:
-        pass
-
-    def rejected(self) -> frozenset[str]:
-        return frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +67,16 @@ class Production:
     refs: Generator[FileRef, None, None]
 
 
-def begin(request: MPRRequest, means: Means, spool: Path, cancelled: IsCancelled) -> Production:
+def begin(
+    request: MPRRequest,
+    means: Means,
+    spool: Path,
+    cancelled: IsCancelled,
+    prospect: Prospect | None = None,
+) -> Production:
     """Return the production of the request, once its first object is made, in the empty folder *spool*.
+
+    *prospect* is what ``preview`` returned, where it has been asked already.
 
     A slice whose pixels cannot be had counts as missing from then on: it is searched for, and what stays
     missing is what the policy says. Raises ``Refused``, ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``.
@@ -117,13 +84,14 @@ def begin(request: MPRRequest, means: Means, spool: Path, cancelled: IsCancelled
     undecodable: dict[Path, str] = {}
     while True:
         try:
-            prospect = preview(request, means, cancelled, undecodable=undecodable)
+            prospect = prospect or preview(request, means, cancelled, undecodable=undecodable)
             refs = produce(prospect, means.workshop, spool, cancelled)
             return Production(prospect, _resumed(next(refs), refs))
         except DecodingFailed as failure:
             if undecodable.keys() >= set(failure.paths):
                 raise
             undecodable |= dict.fromkeys(failure.paths, str(failure))
+            prospect = None
 
 
 def _resumed(first: FileRef, rest: Generator[FileRef, None, None]) -> Generator[FileRef, None, None]:
@@ -171,7 +139,8 @@ def explain(
     Raises ``Refused`` where there is no current image to start from.
     """
     rules = means.config.rules(request.policy, request.minimum_images)
-    current = _current_image(request, means, rules)
+    current = current_image(request, means.holdings, means.read_folder, rules)
+    (shown,) = _marked([current], undecodable)
     folder = _marked(means.read_folder(current.path.parent), undecodable)
     rejected = means.holdings.rejected()
     limits = local.Limits(WORKING_BYTES * 4, means.config.reconstruction.deadline)
@@ -183,7 +152,7 @@ def explain(
         found: Sequence[FileFacts], known: Sequence[KnownInstance], searches: Sequence[Search]
     ) -> SelectionReport:
         return select(
-            _marked([current], undecodable)[0],
+            shown,
             folder,
             rules,
             found=_marked(found, undecodable),
@@ -213,55 +182,3 @@ def _within(surroundings: Surroundings, reach: Reach) -> Surroundings:
     if reach is Reach.HERE:
         return replace(surroundings, peers=())
     return replace(surroundings, retrieve=reach is Reach.FETCH)
-
-
-def _current_image(request: MPRRequest, means: Means, rules: SelectionRules) -> FileFacts:
-    if request.path is not None:
-        return _current_by_path(request.path, means.read_folder, rules)
-    files = _files_named(request, means.holdings)
-    if not files:
-        means.holdings.look_again(LOOK_AGAIN_S)
-        files = _files_named(request, means.holdings)
-    if not files:
-        raise _unknown(request)
-    if request.sop_instance_uid:
-        return _best_copy(files, means)
-    fullest, _ = Counter(facts.path.parent for facts in files).most_common(1)[0]
-    home = means.holdings.home_of(request.series_instance_uid)
-    here = [facts for facts in files if facts.path.parent == home]
-    return current_of_series(here or [facts for facts in files if facts.path.parent == fullest], rules)
-
-
-def _files_named(request: MPRRequest, holdings: Holdings) -> tuple[FileFacts, ...]:
-    if request.sop_instance_uid:
-        return holdings.instance_files(request.sop_instance_uid)
-    return holdings.series_files(request.study_instance_uid, request.series_instance_uid)
-
-
-def _current_by_path(path: Path, read_folder: FolderReader, rules: SelectionRules) -> FileFacts:
-    path = path.absolute()
-    if path.is_dir():
-        return current_of_series(read_folder(path), rules)
-    for facts in read_folder(path.parent):
-        if facts.path == path:
-            return facts
-    raise Refused(Code.UNKNOWN_IMAGE, f"there is no file {path}; name an image or a folder of images")
-
-
-def _best_copy(copies: Sequence[FileFacts], means: Means) -> FileFacts:
-    """Return the copy in the folder that holds most of its series."""
-    header = copies[0].header
-    series = means.holdings.series_files(header.text("StudyInstanceUID"), header.text("SeriesInstanceUID"))
-    holds = Counter(facts.path.parent for facts in series)
-    return max(copies, key=lambda facts: (holds[facts.path.parent], str(facts.path)))
-
-
-def _unknown(request: MPRRequest) -> Refused:
-    what, uid = "image", request.sop_instance_uid
-    if not uid:
-        what, uid = "series", request.series_instance_uid
-    return Refused(
-        Code.UNKNOWN_IMAGE,
-        f"no {what} with the UID {uid} is in this archive; send it first, or ask where it is",
-        what,
-    )

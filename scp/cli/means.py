@@ -8,11 +8,12 @@ from pathlib import Path
 from scp.archive import Archive
 from scp.completion import PeerStates, Surroundings
 from scp.config import Config, load
+from scp.current import NoHoldings
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileFacts
 from scp.node import means_with_archive
 from scp.part10 import read_facts
-from scp.pipeline import Means, NoHoldings
+from scp.pipeline import Means
 from scp.production import Workshop
 
 

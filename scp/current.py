@@ -1,0 +1,108 @@
+"""Which image a request means: the one that the whole selection starts from."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from scp.errors import Code, Refused
+from scp.model import FileFacts, FolderReader, MPRRequest, SelectionRules
+from scp.selection import current_of_series
+
+LOOK_AGAIN_S = 10.0
+"""How long an unknown image is looked for among what people may have copied in just now."""
+
+
+class Holdings(Protocol):
+    """The images that are known beyond one folder: an archive, or nothing."""
+
+    def instance_files(self, sop_instance_uid: str) -> tuple[FileFacts, ...]: ...
+
+    def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]: ...
+
+    def home_of(self, series_uid: str) -> Path | None:
+        """Return the folder that the archive itself made for a series, if there is one."""
+
+    def look_again(self, within_s: float) -> None:
+        """Look for what people copied in since, for at most so long."""
+
+    def rejected(self) -> frozenset[str]:
+        """Return the SOP Instance UIDs that a rejection note names."""
+
+
+class NoHoldings:
+    """What the command line knows beyond the folder that it was given: nothing."""
+
+    def instance_files(self, sop_instance_uid: str) -> tuple[FileFacts, ...]:  # noqa: ARG002 the protocol's
+        return ()
+
+    def series_files(self, study_uid: str, series_uid: str) -> tuple[FileFacts, ...]:  # noqa: ARG002 the same
+        return ()
+
+    def home_of(self, series_uid: str) -> Path | None:  # noqa: ARG002 the same
+        return None
+
+    def look_again(self, within_s: float) -> None:
+        pass
+
+    def rejected(self) -> frozenset[str]:
+        return frozenset()
+
+
+def current_image(
+    request: MPRRequest, holdings: Holdings, read_folder: FolderReader, rules: SelectionRules
+) -> FileFacts:
+    """Return the facts of the image that *request* starts from.
+
+    It is named by path or SOP Instance UID; a series that is named stands for the middle image of its one
+    stack, in the node's own folder of it, else in the folder that holds most of it. Raises ``Refused``.
+    """
+    if request.path is not None:
+        return _current_by_path(request.path, read_folder, rules)
+    files = _files_named(request, holdings)
+    if not files:
+        holdings.look_again(LOOK_AGAIN_S)
+        files = _files_named(request, holdings)
+    if not files:
+        raise _unknown(request)
+    if request.sop_instance_uid:
+        return _best_copy(files, holdings)
+    fullest, _ = Counter(facts.path.parent for facts in files).most_common(1)[0]
+    home = holdings.home_of(request.series_instance_uid)
+    here = [facts for facts in files if facts.path.parent == home]
+    return current_of_series(here or [facts for facts in files if facts.path.parent == fullest], rules)
+
+
+def _files_named(request: MPRRequest, holdings: Holdings) -> tuple[FileFacts, ...]:
+    if request.sop_instance_uid:
+        return holdings.instance_files(request.sop_instance_uid)
+    return holdings.series_files(request.study_instance_uid, request.series_instance_uid)
+
+
+def _current_by_path(path: Path, read_folder: FolderReader, rules: SelectionRules) -> FileFacts:
+    path = path.absolute()
+    if path.is_dir():
+        return current_of_series(read_folder(path), rules)
+    for facts in read_folder(path.parent):
+        if facts.path == path:
+            return facts
+    raise Refused(Code.UNKNOWN_IMAGE, f"there is no file {path}; name an image or a folder of images")
+
+
+def _best_copy(copies: Sequence[FileFacts], holdings: Holdings) -> FileFacts:
+    """Return the copy in the folder that holds most of its series."""
+    header = copies[0].header
+    series = holdings.series_files(header.text("StudyInstanceUID"), header.text("SeriesInstanceUID"))
+    holds = Counter(facts.path.parent for facts in series)
+    return max(copies, key=lambda facts: (holds[facts.path.parent], str(facts.path)))
+
+
+def _unknown(request: MPRRequest) -> Refused:
+    what, uid = "image", request.sop_instance_uid
+    if not uid:
+        what, uid = "series", request.series_instance_uid
+    return Refused(
+        Code.UNKNOWN_IMAGE,
+        f"no {what} with the UID {uid} is in this archive; send it first, or ask where it is",
+        what,
+    )
