@@ -1,30 +1,41 @@
 """What runs in another process: pixels in, encoded objects out.
 
-``render`` makes the volume of a job, cuts its planes and encodes each as a DICOM object; ``pixels_agree``
+``render`` makes the volume of a job, cuts its planes and encodes each for its DICOM object; ``pixels_agree``
 compares the decoded pixels of two copies of one image. Both are called through ``scp.isolation``: here a
-decoder may hang, crash or ask for all the memory, and nobody but the one request is worse off.
+decoder may hang, crash or ask for all the memory, and nobody but the one request is worse off. The kernels
+are loaded where they are needed: whoever only plans a job never pays for them.
 """
 
 import os
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from scp.errors import WorkerFailed
 from scp.model import FileFacts, Interpolation, Missing, Policy
-from scp.reconstruction.engine import render_stack
-from scp.reconstruction.frames import Cells, read_frames
+from scp.reconstruction.engines import ENGINE
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan
-from scp.reconstruction.volume import read_volume
 from scp.results import Encoder, ResultSeries
+
+if TYPE_CHECKING:
+    from scp.reconstruction.frames import Cells
+    from scp.reconstruction.volume import Volume
+
+PLANES_OF_A_PART = 32
+"""What one process of several makes at a time: as many planes as share cache lines of the volume."""
+
+VolumeKey = tuple[tuple[FileFacts, ...], tuple[Missing, ...], Policy, PixelFormat]
 
 
 @dataclass(frozen=True, slots=True)
 class RenderJob:
     """Everything that one reconstruction needs: it crosses processes, and machines, as a value.
 
-    *threads* = 0 takes as many as the process that renders may use cores.
+    *threads* = 0 takes as many as the process that renders may use cores. *planes* (step 1) are those of the
+    plan that are to be made, ``None`` all. *engine* must be the one of the process that renders, since the
+    UIDs of the result promise its bytes.
     """
 
     stack: tuple[FileFacts, ...]
@@ -35,27 +46,71 @@ class RenderJob:
     pixel_format: PixelFormat
     series: ResultSeries
     threads: int
+    planes: range | None = None
+    engine: str = ENGINE
+
+    @property
+    def wanted(self) -> range:
+        return range(len(self.plan.positions)) if self.planes is None else self.planes
+
+    def parts(self) -> tuple["RenderJob", ...]:
+        """Return jobs for several processes, which make the same, one part after the other."""
+        wanted = self.wanted
+        firsts = range(0, len(wanted), PLANES_OF_A_PART)
+        return tuple(replace(self, planes=wanted[first : first + PLANES_OF_A_PART]) for first in firsts)
 
 
 def render(job: RenderJob) -> Iterator[bytes]:
-    """Yield the objects of *job* in the order of their Instance Numbers, each a DICOM file (PS3.10 7).
+    """Yield for each plane of *job*, in order, its piece of a DICOM file (``results.Encoder.encode``).
 
-    Raises ``DecodingFailed`` naming the first slice that cannot be had.
+    Raises ``DecodingFailed`` naming the slices that cannot be had, ``WorkerFailed`` where this process would
+    render other values than were promised.
     """
+    from scp.reconstruction import engine
+
+    if job.engine != ENGINE:
+        raise WorkerFailed(
+            f'the node promises "{job.engine}", this worker renders by "{ENGINE}"; install the same '
+            "version of mpr-scp on both, and numba on both or on neither"
+        )
     threads = job.threads or len(os.sched_getaffinity(0))
-    volume = read_volume(job.stack, job.missing, job.policy, job.pixel_format, threads)
-    planes = render_stack(volume, job.plan, job.interpolation, threads)
-    yield from Encoder(job.series).objects(planes)
+    volume = _volume(job, threads)
+    planes = engine.render_stack(volume, job.plan, job.interpolation, threads, job.wanted)
+    encoder = Encoder(job.series)
+    for index, plane in zip(job.wanted, planes, strict=True):
+        yield encoder.encode(index, plane)
 
 
 def pixels_agree(copies: tuple[FileFacts, FileFacts]) -> Iterator[bytes]:
     """Yield one item: ``b"1"`` where both copies decode to the same pixels, else ``b"0"``."""
+    import numpy as np
+
     one, other = (_pixels(facts) for facts in copies)
     yield b"1" if np.array_equal(one, other) else b"0"
 
 
-def _pixels(facts: FileFacts) -> Cells:
+_last: list[tuple[VolumeKey, "Volume"]] = []
+_reading = threading.Lock()
+
+
+def _volume(job: RenderJob, threads: int) -> "Volume":
+    """Return the volume of *job*; that of the last one, if it is the same: a worker makes part after part."""
+    from scp.reconstruction.volume import read_volume
+
+    key = (job.stack, job.missing, job.policy, job.pixel_format)
+    with _reading:
+        if not _last or _last[0][0] != key:
+            _last.clear()  # before the next is read: a worker has room for one
+            _last.append((key, read_volume(*key, threads)))
+        return _last[0][1]
+
+
+def _pixels(facts: FileFacts) -> "Cells":
     """Return the stored values of one frame, without what may lie in the bits above them (PS3.5 8.1.1)."""
+    import numpy as np
+
+    from scp.reconstruction.frames import read_frames
+
     header = facts.header
     memory = np.empty((header.integer("Rows") or 0, header.integer("Columns") or 0), np.int16)
     (cells,) = read_frames([facts], [memory])

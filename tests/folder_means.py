@@ -9,7 +9,8 @@ from scp.config import Config
 from scp.isolation.budget import MemoryBudget
 from scp.model import Direction, FileFacts, MPRRequest, PlaneRequest
 from scp.part10 import read_facts
-from scp.pipeline import Means, NoHoldings
+from scp.current import NoHoldings
+from scp.pipeline import Means
 from scp.production import Workshop
 
 TRANSVERSE = PlaneRequest(Direction.TRANSVERSE, interval_mm=1.0)
@@ -18,7 +19,7 @@ TRANSVERSE = PlaneRequest(Direction.TRANSVERSE, interval_mm=1.0)
 def means_of(top: Path, *, kept: ResultCache | None = None, memory: int = 0, **sections: Any) -> Means:
     """Return means that search *top* and below; *sections* are those of the configuration.
 
-    *kept* holds finished results; *memory* (bytes) is what all children share, where it is not the configured.
+    *kept* holds finished results; *memory* (bytes) is what all children share, in place of limits.memory.
     """
     config = Config(archive={"root": top / "archive"}, **sections)
 

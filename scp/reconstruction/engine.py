@@ -1,8 +1,7 @@
 """Planes of a volume: the last stage of a reconstruction, by the compiled kernels or by the reference.
 
-Which of the two serves is settled when this module is loaded and never changes while the process lives:
-they agree to within one stored value, which makes two results, so :data:`ENGINE` is part of the result's
-identity.
+Which of the two serves is settled by ``engines`` and never changes while the process lives: they agree to
+within one stored value, which makes two results, so :data:`ENGINE` is part of the result's identity.
 """
 
 from collections import deque
@@ -14,19 +13,18 @@ from numpy.typing import NDArray
 
 from scp.model import Interpolation
 from scp.reconstruction import reference
+from scp.reconstruction.engines import ENGINE, KERNELS
 from scp.reconstruction.planes import PlanePlan
 from scp.reconstruction.volume import Volume
 
-try:
+if ENGINE == KERNELS:
     from scp.reconstruction import compiled
-except ImportError:  # no numba on this platform: slower, the same within one stored value
-    render_chunk = reference.render_chunk
-    warm = reference.warm
-    ENGINE = "mpr-scp reference 1"
-else:
+
     render_chunk = compiled.render_chunk
     warm = compiled.warm
-    ENGINE = "mpr-scp kernels 1"
+else:
+    render_chunk = reference.render_chunk
+    warm = reference.warm
 
 CHUNK = 32
 """Planes that are made at once: a cache line holds 32 voxels, and sagittal planes share it."""
@@ -60,14 +58,18 @@ def render_planes(
 
 
 def render_stack(
-    volume: Volume, plan: PlanePlan, interpolation: Interpolation, threads: int = 1
+    volume: Volume,
+    plan: PlanePlan,
+    interpolation: Interpolation,
+    threads: int = 1,
+    planes: range | None = None,
 ) -> Iterator[Plane]:
-    """Yield all planes of *plan* in order, made by *threads* at once.
+    """Yield all planes of *plan* in order, or only *planes* (step 1), made by *threads* at once.
 
     A plane lies in a buffer that is used again: it holds until the next one is asked for.
     """
-    count = len(plan.positions)
-    chunks = [range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
+    wanted = range(len(plan.positions)) if planes is None else planes
+    chunks = [wanted[first : first + CHUNK] for first in range(0, len(wanted), CHUNK)]
     free = deque(np.empty(_shape(volume, plan, CHUNK), volume.dtype) for _ in range(threads + 1))
     running: deque[tuple[range, Plane, Future[None]]] = deque()
     with ThreadPoolExecutor(threads) as pool:

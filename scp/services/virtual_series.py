@@ -20,7 +20,7 @@ from scp.errors import Code, Refused
 from scp.model import MPRRequest
 from scp.pipeline import Means, Reach
 from scp.production import Prospect
-from scp.reconstruction.engine import ENGINE
+from scp.reconstruction.engines import ENGINE
 from scp.results import Encoder
 from scp.services import mpr_keys
 from scp.services.dry_run import promise_of, put
