@@ -123,7 +123,10 @@ def explain(
     skipped = _skipped(numbers, order)
     spans = np.array([len(s) + 1 for s in skipped])
     untaken = spans - _taken_within(skipped, taken)
-    views = _views(steps_mm, untaken, whole_regimes=_continuous(numbers, order))
+    continuous = _continuous(numbers, order)
+    views = _views(steps_mm, untaken, whole_regimes=continuous)
+    if (spans != untaken).any():  # who bears a skipped number may be a stranger
+        views += _views(steps_mm, spans, whole_regimes=continuous)
     judged = [(_judge(view, steps_mm, spans, untaken), view) for view in views]
     (kinds, units), view = _least_surprising(judged, steps_mm)
     if (units - 1).sum() > LOST_IN_ALL:
