@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
-from pydicom.dataset import Dataset
-from pydicom.fileset import FileSet
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from scp.errors import Code
-from tests.builders import write
+from tests.builders import uid, write
 from tests.cases.registry import case
 from tests.cases.scenes import Scene, Whose, among, lay, scan, slice_at
 
@@ -70,31 +69,30 @@ def _(folder: Path) -> Scene:
 
 @case("A6", "a DICOMDIR", left_out={Code.NOT_AN_IMAGE: 1})
 def _(folder: Path) -> Scene:
-    media = FileSet()
-    for ds in scan(3):
-        media.add(ds)
-    medium = folder.parent / "medium"
-    media.write(medium)
-    (medium / "DICOMDIR").rename(folder / "DICOMDIR")
-    _take_away(medium)
+    write(_directory(), folder / "DICOMDIR")
     return among(folder, [])
 
 
-def _take_away(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
+def _directory() -> Dataset:
+    """Return a Basic Directory IOD (PS3.3 F.3) without records."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    ds.file_meta.MediaStorageSOPInstanceUID = uid("directory")
+    ds.FileSetID = "MEDIUM"
+    ds.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity = 0
+    ds.OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity = 0
+    ds.FileSetConsistencyFlag = 0
+    ds.DirectoryRecordSequence = []
+    return ds
 
 
 @case("A7 link", "a link to another patient's image outside the archive", left_out={Code.NOT_A_FILE: 1})
 def _(folder: Path) -> Scene:
-    (outside,) = lay(folder.parent.parent / "outside", [_another_patient()])
+    (outside,) = lay(folder.parent.parent / "outside", [slice_at(12, Whose.ANOTHER_PATIENT, "outside")])
     (folder / "link.dcm").symlink_to(outside)
     return among(folder, [])
-
-
-def _another_patient() -> Dataset:
-    return slice_at(12, Whose.ANOTHER_PATIENT, "outside")
 
 
 STOPS = {"SimpleITK/GDCM": "varies: it lists what the directory holds before it, and no more"}
