@@ -1,17 +1,18 @@
 """Whole jobs, rows of ``bench mpr``: from images to the objects of all coronal planes.
 
-On files one process against one process; over DICOM from the archive to a destination, against the script
-that a user would write today (:mod:`by_hand`). 300 images of 512 x 512 in, 512 Secondary Captures out, both
-compared pixel by pixel. Then how long the first plane takes, and what memory a reconstruction needs.
+On files in warm processes, and from their start; over DICOM from the archive to a destination, against the
+script that a user would write today (:mod:`by_hand`). 300 images of 512 x 512 in, 512 Secondary Captures out,
+both compared pixel by pixel. Then how long the first plane takes, and what memory a reconstruction needs.
 """
 
 import contextlib
+import io
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -56,7 +57,14 @@ LOOK_EVERY_S = 0.001
 def trials(ground: Ground) -> list[Trial]:
     what = f"{SLICES} images to {PLANES} coronal planes"
     return [
-        Trial(Row("files", f"{what}, on files", "SimpleITK", SPEED, 6, 9), partial(_on_files, ground)),
+        Trial(
+            Row("files", f"{what}, on files, warm", "SimpleITK", SPEED, 6, 9),
+            partial(_on_files, ground, _mpr_s, _by_hand_s),
+        ),
+        Trial(
+            Row("files-cold", f"{what}, on files, from the start of a process", "SimpleITK", SPEED),
+            partial(_on_files, ground, _new_mpr_s, _new_by_hand_s),
+        ),
         Trial(
             Row("dicom", f"{what}, archive to destination", "a script", SPEED, 4, 8),
             partial(_over_dicom, ground),
@@ -72,15 +80,46 @@ def trials(ground: Ground) -> list[Trial]:
     ]
 
 
-def _on_files(ground: Ground, pairs: int) -> Finding:
+Job = Callable[[Path, Path], float]
+"""Makes the planes of the series in the first folder in the second; returns the seconds."""
+
+
+def _on_files(ground: Ground, ours: Job, theirs: Job, pairs: int) -> Finding:
     simpleitk()
-    source = ground.in_memory("series")
+    source, out = ground.in_memory("series"), ground.in_memory("planes")
     write_series(source, SLICES, SIDE)
-    mine, theirs = ground.in_memory("job") / "ours", ground.in_memory("job") / "theirs"
-    command = ("-m", "scp", "mpr", source, "--out", mine, "--direction", "coronal")
-    script = ("-m", "scp.cli.bench.by_hand", "simpleitk", source, theirs)
-    measured = in_turn(partial(_python_s, mine, *command), partial(_python_s, theirs, *script), pairs)
-    return Finding(measured, f"{_said(measured)}; {compare(mine, theirs)}")
+    mine, others = out / "ours", out / "theirs"
+    measured = in_turn(lambda: _anew(ours, source, mine), lambda: _anew(theirs, source, others), pairs)
+    return Finding(measured, f"{_said(measured)}; {compare(mine, others)}")
+
+
+def _anew(job: Job, source: Path, results: Path) -> float:
+    shutil.rmtree(results, ignore_errors=True)
+    return job(source, results)
+
+
+def _mpr_s(source: Path, results: Path) -> float:
+    """Run the command ``mpr``, contact sheet and all, in this process and its warm children."""
+    from scp.cli import app
+
+    words = ["mpr", str(source), "--out", str(results), "--direction", "coronal"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return seconds_of(lambda: app(words, standalone_mode=False))
+
+
+def _by_hand_s(source: Path, results: Path) -> float:
+    from scp.cli.bench import by_hand
+
+    return seconds_of(lambda: by_hand.main("simpleitk", str(source), str(results)))
+
+
+def _new_mpr_s(source: Path, results: Path) -> float:
+    words = ("-m", "scp", "mpr", source, "--out", results, "--direction", "coronal")
+    return seconds_of(lambda: _python(*words))
+
+
+def _new_by_hand_s(source: Path, results: Path) -> float:
+    return seconds_of(lambda: _python("-m", "scp.cli.bench.by_hand", "simpleitk", source, results))
 
 
 def _over_dicom(ground: Ground, pairs: int) -> Finding:
@@ -157,18 +196,13 @@ def _by_script(ground: Ground, server: Server, station: Server) -> None:
     shutil.rmtree(made)
 
 
-def _job_s(station: Server, job: "partial[None]", kept: Path) -> float:
+def _job_s(station: Server, job: Callable[[], None], kept: Path) -> float:
     """Do *job*, whose planes arrive at *station*; keep them, and return the seconds."""
     empty(station.folder)
     seconds = seconds_of(job)
     shutil.rmtree(kept)
     shutil.copytree(station.folder, kept)
     return seconds
-
-
-def _python_s(results: Path, *words: object) -> float:
-    shutil.rmtree(results, ignore_errors=True)
-    return seconds_of(lambda: _python(*words))
 
 
 def _python(*words: object) -> None:

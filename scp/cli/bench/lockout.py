@@ -124,7 +124,7 @@ class Line:
             f"{1000 * usual.median_s:.1f} ms",
             median,
             times,
-            f"{served.longest_wait_s:.2f} s",
+            f"{'' if served.seconds else '> '}{served.longest_wait_s:.2f} s",
             f"{len(served.seconds)}",
             f"{served.failed}",
         )
@@ -156,8 +156,8 @@ def _line(name: str, kind: str, start: Start, folder: Path, seconds: float) -> L
     images = small_instances(1, 1)
     with start(folder / "server") as server:
         usual = good_peer(server, images[0], lambda served: served < USUALLY, seconds)
-        ends = time.monotonic() + seconds
         with stalled_connections(server, kind):
+            ends = time.monotonic() + seconds
             then = good_peer(server, images[0], lambda _served: time.monotonic() < ends, seconds)
     return Line(name, kind, usual, then)
 

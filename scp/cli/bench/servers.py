@@ -105,7 +105,7 @@ def dcmqrscp(folder: Path, movers: Mapping[str, int] | None = None) -> Iterator[
     hosts = "\n".join(f"{title} = ({title}, {HOST}, {port})" for title, port in (movers or {}).items())
     configuration = folder / "dcmqrscp.cfg"
     configuration.write_text(
-        f"NetworkTCPPort = {port}\nMaxPDUSize = {MAXIMUM_PDU}\nMaxAssociations = 100\n"
+        f"NetworkTCPPort = {port}\nMaxPDUSize = {MAXIMUM_PDU}\nMaxAssociations = 200\n"
         f"HostTable BEGIN\n{hosts}\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
         f"AETable BEGIN\nDCMQRSCP {storage} RW (100, 4096mb) ANY\nAETable END\n"
     )
