@@ -29,8 +29,10 @@ from scp.model import (
     MPRRequest,
     Search,
     SelectionReport,
+    Takes,
+    takes_all,
 )
-from scp.production import WORKING_BYTES, Prospect, Workshop, plan_results, produce
+from scp.production import WORKING_BYTES, Prospect, Workshop, as_taken, plan_results, produce
 from scp.selection import refusal, select
 
 NONE_UNDECODABLE: Mapping[Path, str] = MappingProxyType({})
@@ -49,7 +51,8 @@ class Means:
     """What requests may use.
 
     *read_folder* gives the facts of a folder's files, *holdings* those of images elsewhere, *surroundings*
-    what the searches may use around a current image, *workshop* what rendering may.
+    what the searches may use around a current image, *workshop* what rendering may, *takes* which
+    classes the receiver takes.
     """
 
     config: Config
@@ -57,6 +60,7 @@ class Means:
     holdings: Holdings
     surroundings: Callable[[FileFacts], Surroundings]
     workshop: Workshop
+    takes: Takes = takes_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def preview(
     """Return what the request will yield, ready for ``scp.production.produce``.
 
     Raises ``Refused`` where the images do not make a volume, and where a listed result is no longer what it
-    was.
+    was. Calls the receiver, which may take other classes only, when there is nothing else to refuse.
     """
     report = explain(request, means, cancelled, reach=reach, undecodable=undecodable)
     if not report.ok:
@@ -122,7 +126,7 @@ def preview(
             Code.RESULT_STALE,
             "the images of this result changed since it was listed; query again for what there is now",
         )
-    return prospect
+    return as_taken(prospect, request, means.config, means.takes)
 
 
 def explain(

@@ -10,19 +10,23 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydicom.uid import UID, SecondaryCaptureImageStorage
+
 from scp import __version__, rendering
 from scp.archive import ResultCache
 from scp.config import Config
+from scp.errors import Code, Refused
 from scp.isolation import dask, local
 from scp.isolation.ahead import Ahead
 from scp.isolation.budget import MemoryBudget
-from scp.model import FileRef, IsCancelled, MPRRequest, SelectionReport
+from scp.model import FileRef, IsCancelled, MPRRequest, SelectionReport, Takes
 from scp.part10 import file_ref
 from scp.reconstruction.engines import ENGINE
 from scp.reconstruction.geometry import volume_geometry
 from scp.reconstruction.pixels import PixelFormat, pixel_format
 from scp.reconstruction.planes import PlanePlan, plan
 from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
+from scp.results.basis import SECONDARY_CAPTURE, SOURCE
 from scp.selection import holes
 
 LOCAL, CLUSTER = "local", "dask://"
@@ -74,6 +78,28 @@ def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -
         software_version=__version__,
     )
     return Prospect(report, wanted, stored, describe(report, wanted, stored, options))
+
+
+def as_taken(prospect: Prospect, request: MPRRequest, config: Config, takes: Takes) -> Prospect:
+    """Return *prospect* in the first class that the receiver takes: as it is, as a capture, as the source.
+
+    A result that was listed before stays as it is. Raises ``Refused(no-context)``.
+    """
+    series = prospect.series
+    source = prospect.report.current.header.text("SOPClassUID")
+    classes = dict.fromkeys((series.sop_class_uid, str(SecondaryCaptureImageStorage), source))
+    taken = takes(tuple(classes), series.transfer_syntax_uid)
+    if series.sop_class_uid in taken:
+        return prospect
+    for sop_class in () if request.result_series_uid else (SECONDARY_CAPTURE, SOURCE):
+        other = plan_results(replace(request, sop_class=sop_class), prospect.report, config)
+        if other.series.sop_class_uid in taken:
+            return other
+    raise Refused(
+        Code.NO_CONTEXT,
+        f"the receiver takes neither {UID(series.sop_class_uid).name} nor the class of the source; let it "
+        "accept one of them",
+    )
 
 
 def produce(

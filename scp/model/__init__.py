@@ -49,7 +49,9 @@ from scp.model.traffic import (
     Progress,
     Sink,
     Stored,
+    Takes,
     never,
+    takes_all,
 )
 
 __all__ = [
@@ -94,7 +96,9 @@ __all__ = [
     "SelectionRules",
     "Sink",
     "Stored",
+    "Takes",
     "Value",
     "Vector",
     "never",
+    "takes_all",
 ]

@@ -2,20 +2,24 @@
 
 A refusal of a C-MOVE therefore never calls its destination. What each object needs of the association
 (``net.sending.Kind``) is proposed together where it is known beforehand; an object of another kind begins
-another.
+another. ``takes`` begins it earlier, for whoever decides by its contexts what to make.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
 from scp.net.association import NodeAssociation
-from scp.net.outgoing import Deadline, associate, end, release
-from scp.net.sending import Kind, Originator, contexts_for, send_file
+from scp.net.outgoing import Deadline, NothingAccepted, associate, end, release
+from scp.net.sending import Conversion, Kind, Originator, contexts_for, send_file, takes
 
 MAXIMUM_CONTEXTS = 128
+
+UNUSED_AT_MOST_S = 5.0
+"""An association that was asked what it takes is begun anew rather than left to the peer's idle timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +44,19 @@ class LazySender:
         peer: Peer,
         originator: Originator | None,
         deadline_s: float,
+        conversion: Conversion,
     ) -> None:
         self.peer = peer
         self._config = config
         self._local_ae_title = local_ae_title
         self._originator = originator
         self._deadline_s = deadline_s
+        self._conversion = conversion
         self._kinds: dict[Kind, None] = {}
         self._proposed: frozenset[Kind] = frozenset()
         self._association: NodeAssociation | None = None
         self._message_id = 0
+        self._unused_since = float("inf")
         self._ended = False
 
     def __enter__(self) -> "LazySender":
@@ -65,15 +72,36 @@ class LazySender:
         """Say what will be sent, so that one association proposes it all."""
         self._kinds |= dict.fromkeys(Kind.of(ref) for ref in refs)
 
+    def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> frozenset[str]:
+        """Return which of the SOP classes the peer takes, stored in this transfer syntax."""
+        kinds = [Kind(uid, transfer_syntax_uid) for uid in sop_class_uids]
+        self._kinds |= dict.fromkeys(kinds)
+        try:
+            association = self._ready_for(kinds[0])
+        except NothingAccepted:
+            return frozenset()
+        except PeerFailed as error:
+            raise self._named(error) from error
+        self._unused_since = time.monotonic()
+        return takes(association, sop_class_uids, transfer_syntax_uid, self._conversion)
+
     def send(self, ref: FileRef) -> Sent:
         """Send one object and return its status (0x0122 where the peer takes it in no context)."""
         try:
             association = self._ready_for(Kind.of(ref))
             self._message_id = self._message_id % 0xFFFF + 1
-            response = send_file(association, ref, self._message_id, self._deadline_s, self._originator)
+            response = send_file(
+                association,
+                ref,
+                self._message_id,
+                self._deadline_s,
+                self._originator,
+                conversion=self._conversion,
+                cancelled=self._is_ended,
+            )
         except PeerFailed as error:
             self._give_up()
-            raise PeerFailed(f"{self.peer.name or self.peer.ae_title}: {error}") from error
+            raise self._named(error) from error
         return Sent(ref, response.status or 0, response.error_comment)
 
     def abort(self) -> None:
@@ -83,6 +111,12 @@ class LazySender:
         if association is not None:
             end(association)
 
+    def _is_ended(self) -> bool:
+        return self._ended
+
+    def _named(self, error: PeerFailed) -> PeerFailed:
+        return PeerFailed(f"{self.peer.name or self.peer.ae_title}: {error}")
+
     def _give_up(self) -> None:
         """End what is left of the association."""
         association, self._association = self._association, None
@@ -90,15 +124,17 @@ class LazySender:
             end(association)
 
     def _ready_for(self, kind: Kind) -> NodeAssociation:
-        if self._association is not None and kind in self._proposed:
+        unused_s = time.monotonic() - self._unused_since
+        self._unused_since = float("inf")
+        if self._association is not None and kind in self._proposed and unused_s < UNUSED_AT_MOST_S:
             return self._association
         if self._association is not None:
             release(self._association, self._config.limits.negotiation_deadline)
             self._give_up()
         self._kinds |= {kind: None}
-        kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS)
+        kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS, self._conversion)
         self._proposed = frozenset(kinds)
-        deadline = Deadline(min(self._deadline_s, self._config.limits.negotiation_deadline))
+        deadline = Deadline(min(self._deadline_s, self._config.limits.negotiation_deadline), self._is_ended)
         association = associate(self._config, self._local_ae_title, self.peer, contexts, deadline)
         self._association = association
         if self._ended:

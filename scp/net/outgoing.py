@@ -44,6 +44,10 @@ LOOK_EVERY_S = 0.2
 """How soon it is seen that nobody waits for the peer any more."""
 
 
+class NothingAccepted(PeerFailed):
+    """The peer associates, and accepts none of the contexts."""
+
+
 @dataclass(slots=True)
 class Deadline:
     """A total: *seconds* from its creation, or until *cancelled* tells that nobody waits any more."""
@@ -113,6 +117,8 @@ def associate(
         end(association)
         if deadline.cancelled():
             raise Cancelled("nobody waits for this peer any more")
+        if _is_acceptance(answer):
+            raise NothingAccepted("no presentation context was accepted")
         raise PeerFailed(_why_not(answer))
     return association
 
@@ -139,11 +145,13 @@ def _admit_nobody(_association: NodeAssociation, _request: A_ASSOCIATE) -> Rejec
     return Rejection(1, 1, 1, "a requestor admits nobody")
 
 
+def _is_acceptance(answer: Any) -> bool:
+    return isinstance(answer, A_ASSOCIATE) and answer.result == 0x00
+
+
 def _why_not(answer: Any) -> str:
     if answer is None or isinstance(answer, A_ABORT) or answer.result is None:
         return "the association was not answered, or aborted"
-    if answer.result == 0x00:
-        return "no presentation context was accepted"
     reason = REJECTED_BECAUSE.get((answer.result_source, answer.diagnostic), "unknown reason")
     return f"the association was rejected: {reason}"
 

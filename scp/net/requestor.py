@@ -39,7 +39,7 @@ from scp.net.fastpath import StoreRequest
 from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender, Sent
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.outgoing import Deadline, Patience, associate, end, release
-from scp.net.sending import Originator
+from scp.net.sending import Conversion, Originator, Reencoding
 
 __all__ = ["Answers", "LazySender", "Requestor", "Sent", "SubOperations"]
 
@@ -59,6 +59,7 @@ MOVE = {
 PENDING = (0xFF00, 0xFF01)
 WARNINGS = (0xB000, 0xB001)
 MESSAGE_ID = 1
+REENCODING = Reencoding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,11 @@ class SubOperations:
 
 
 class Requestor:
-    """Calls peers, as ``node.ae_title`` unless told otherwise."""
+    """Calls peers, as ``node.ae_title`` unless told otherwise; *conversion* is for those that send."""
 
-    def __init__(self, config: Config, local_ae_title: str = "") -> None:
+    def __init__(self, config: Config, local_ae_title: str = "", conversion: Conversion = REENCODING) -> None:
         self.config = config
+        self.conversion = conversion
         self.local_ae_title = local_ae_title or config.node.ae_title
 
     def echo(self, peer: Peer, *, deadline_s: float | None = None) -> None:
@@ -179,7 +181,7 @@ class Requestor:
     ) -> LazySender:
         """Return what sends to *peer* and associates with it at the first object."""
         deadline_s = deadline_s or self.config.limits.message_deadline
-        return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s)
+        return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s, self.conversion)
 
     def _find(
         self, peer: Peer, identifier: Dataset, root_model: str, begin: Callable[[], Deadline]

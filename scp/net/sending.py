@@ -1,15 +1,15 @@
 """C-STORE requests from files, as the bytes that lie there.
 
 Used by C-MOVE, C-GET and ``Requestor.store``: the data set of a ``FileRef`` goes from the file into P-DATA
-fragments; no decoding. Only where the other end takes an uncompressed instance in another uncompressed
-transfer syntax than it is stored in is it decoded and encoded (PS3.5 Annex A); compressed ones go as they are
-or not at all.
+fragments; no decoding. Only where the other end does not take the transfer syntax that it is stored in, a
+``Conversion`` makes another of it (PS3.5 Annex A). ``Reencoding`` does that for what is encoded anew without
+touching pixels; whoever can isolate a decoder hands in a conversion that knows more.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from pydicom import dcmread
 from pydicom.uid import (
@@ -22,8 +22,8 @@ from pynetdicom import build_context
 from pynetdicom.dsutils import encode
 from pynetdicom.presentation import PresentationContext
 
-from scp.errors import PeerFailed
-from scp.model import FileRef
+from scp.errors import Cancelled, PeerFailed
+from scp.model import FileRef, IsCancelled
 from scp.net import command
 from scp.net.association import NodeAssociation
 from scp.net.fastpath import StoreResponse
@@ -37,6 +37,37 @@ CONVERTIBLE = {
     DeflatedExplicitVRLittleEndian: (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
 }
 """Into what a stored transfer syntax can be encoded anew without touching pixels."""
+
+
+class Conversion(Protocol):
+    """Encodes stored instances in another transfer syntax."""
+
+    def targets(self, transfer_syntax_uid: str) -> tuple[UID, ...]:
+        """Return into what this syntax can be encoded, best first; nothing where it cannot."""
+
+    def data_set(self, ref: FileRef, target: UID, cancelled: IsCancelled) -> tuple[BinaryIO, int]:
+        """Return a stream of the data set encoded as *target*, and its length in bytes.
+
+        Raises any error of ``scp.errors`` and what pydicom raises for broken content.
+        """
+
+
+class Reencoding:
+    """Encodes uncompressed little endian anew, in this process."""
+
+    def targets(self, transfer_syntax_uid: str) -> tuple[UID, ...]:
+        return CONVERTIBLE.get(UID(transfer_syntax_uid), ())
+
+    def data_set(
+        self,
+        ref: FileRef,
+        target: UID,
+        cancelled: IsCancelled,  # noqa: ARG002 it takes no time
+    ) -> tuple[BinaryIO, int]:
+        encoded = encode(dcmread(ref.path), target.is_implicit_VR, target.is_little_endian)
+        if encoded is None:
+            raise ValueError("the data set cannot be encoded")
+        return BytesIO(encoded), len(encoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +90,9 @@ class Originator:
     message_id: int
 
 
-def contexts_for(kinds: Iterable[Kind], most: int) -> tuple[list[Kind], list[PresentationContext]]:
+def contexts_for(
+    kinds: Iterable[Kind], most: int, conversion: Conversion
+) -> tuple[list[Kind], list[PresentationContext]]:
     """Return the first of *kinds* that fit into *most* contexts, and the contexts to propose.
 
     Each stored transfer syntax has a context of its own: what is accepted says what may go as it is.
@@ -67,7 +100,7 @@ def contexts_for(kinds: Iterable[Kind], most: int) -> tuple[list[Kind], list[Pre
     pairs: dict[tuple[str, str], None] = {}
     fitting: dict[Kind, None] = {}
     for kind in kinds:
-        syntaxes = (kind.transfer_syntax_uid, *CONVERTIBLE.get(UID(kind.transfer_syntax_uid), ()))
+        syntaxes = (kind.transfer_syntax_uid, *conversion.targets(kind.transfer_syntax_uid))
         needed = dict.fromkeys((kind.sop_class_uid, str(syntax)) for syntax in syntaxes)
         if len(pairs | needed) <= most:
             pairs |= needed
@@ -81,18 +114,24 @@ def send_file(
     message_id: int,
     deadline_s: float,
     originator: Originator | None = None,
+    *,
+    conversion: Conversion,
+    cancelled: IsCancelled,
 ) -> StoreResponse:
     """Send one instance and return the response to it.
 
     Without a context for it, or when the file cannot be read, the response is ours (0x0122, 0x0110).
-    *deadline_s* bounds the wait for the response. Raises ``PeerFailed`` when the association is lost.
+    *deadline_s* bounds the wait for the response. Raises ``PeerFailed`` when the association is lost,
+    ``Cancelled`` while it is converted.
     """
-    context = best_context(association, Kind.of(ref))
+    context = best_context(association, Kind.of(ref), conversion)
     if context is None:
         syntax = UID(ref.transfer_syntax_uid).name
         return StoreResponse(message_id, SOP_CLASS_NOT_SUPPORTED, f"no context for {syntax}"[:64])
     try:
-        data_set, length = _opened(ref, context.transfer_syntax[0])
+        data_set, length = _opened(ref, context.transfer_syntax[0], conversion, cancelled)
+    except Cancelled:
+        raise
     except Exception as error:
         return StoreResponse(message_id, PROCESSING_FAILURE, f"not readable: {type(error).__name__}")
     with data_set:
@@ -100,11 +139,27 @@ def send_file(
     return _response(association, message_id, deadline_s)
 
 
-def best_context(association: NodeAssociation, kind: Kind) -> PresentationContext | None:
+def best_context(
+    association: NodeAssociation, kind: Kind, conversion: Conversion
+) -> PresentationContext | None:
     """Return the accepted context that takes *kind*, best as it is stored; ``None`` where none does."""
     accepted = association.sending_contexts.get(kind.sop_class_uid, {})
-    syntaxes = (kind.transfer_syntax_uid, *CONVERTIBLE.get(UID(kind.transfer_syntax_uid), ()))
+    syntaxes = (kind.transfer_syntax_uid, *conversion.targets(kind.transfer_syntax_uid))
     return next((accepted[syntax] for syntax in map(str, syntaxes) if syntax in accepted), None)
+
+
+def takes(
+    association: NodeAssociation,
+    sop_class_uids: Collection[str],
+    transfer_syntax_uid: str,
+    conversion: Conversion,
+) -> frozenset[str]:
+    """Return which of the SOP classes the other end takes, stored in this transfer syntax."""
+    return frozenset(
+        uid
+        for uid in sop_class_uids
+        if best_context(association, Kind(uid, transfer_syntax_uid), conversion) is not None
+    )
 
 
 def _send(
@@ -144,14 +199,12 @@ def _response(association: NodeAssociation, message_id: int, deadline_s: float) 
     return response
 
 
-def _opened(ref: FileRef, wanted: UID) -> tuple[BinaryIO, int]:
+def _opened(
+    ref: FileRef, wanted: UID, conversion: Conversion, cancelled: IsCancelled
+) -> tuple[BinaryIO, int]:
     """Return a stream that begins with the data set, encoded as *wanted*, and its length in bytes."""
     if wanted == ref.transfer_syntax_uid:
         stored = ref.path.open("rb", buffering=0)
         stored.seek(ref.offset)
         return stored, ref.length
-    dataset = dcmread(ref.path)
-    encoded = encode(dataset, wanted.is_implicit_VR, wanted.is_little_endian)
-    if encoded is None:
-        raise ValueError("the data set cannot be encoded")
-    return BytesIO(encoded), len(encoded)
+    return conversion.data_set(ref, wanted, cancelled)

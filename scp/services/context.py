@@ -11,7 +11,7 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 
 from scp.config import Config, Peer
-from scp.model import Event, FileRef, Incoming, IsCancelled, Origin
+from scp.model import Event, FileRef, Incoming, IsCancelled, Origin, Takes, takes_all
 from scp.net.requestor import Requestor
 
 
@@ -45,8 +45,8 @@ class Requesting:
     may_mpr: bool
     root_model: str
     destination: Peer | None = None
-    sop_classes: frozenset[str] = frozenset()
-    """For C-GET: the storage classes that the requestor takes on this association; empty = not known."""
+    takes: Takes = takes_all
+    """Tells which SOP classes whoever gets the objects takes; for a C-MOVE it calls the destination."""
 
 
 class MprService(Protocol):

@@ -94,7 +94,8 @@ class MprService:
             return None
         _require_right(requesting)
         spool = self._results.new_spool()
-        return ResultEvents(self._run(asked, spool, cancelled), spool)
+        means = replace(self._means, takes=requesting.takes)
+        return ResultEvents(_run(asked, means, spool, cancelled), spool)
 
     def answers_of(
         self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled = never
@@ -168,47 +169,6 @@ class MprService:
         peer = requesting.destination or requesting.peer
         return (peer.sop_class if peer else "") or self._means.config.results.sop_class
 
-    def _run(self, asked: _Asked, spool: Path, cancelled: IsCancelled) -> Generator[Event, None, None]:
-        yield Progress("selecting")
-        if len(asked.requests) > 1 or asked.originals:
-            yield from self._run_several(asked, spool, cancelled)
-            return
-        production = pipeline.begin(asked.requests[0], self._means, spool, cancelled)
-        yield Planned(len(asked.wanted(production.prospect)))
-        yield from asked.chosen(production)
-
-    def _run_several(
-        self, asked: _Asked, spool: Path, cancelled: IsCancelled
-    ) -> Generator[Event, None, None]:
-        """Yield the events of all that is asked for as those of one; what fails of it fails alone."""
-        outcomes = [self._prospect_or_refusal(request, cancelled) for request in asked.requests]
-        sizes = [len(asked.wanted(o)) if isinstance(o, Prospect) else 1 for o in outcomes]
-        yield Planned(sum(sizes) + len(asked.originals))
-        yield from map(Produced, asked.originals)
-        for number, (request, outcome) in enumerate(zip(asked.requests, outcomes, strict=True)):
-            if isinstance(outcome, Refused):
-                yield Failed(request.sop_instance_uid or request.series_instance_uid, outcome)
-                continue
-            folder = spool / str(number)
-            folder.mkdir()
-            unsent = set(asked.wanted(outcome))
-            try:
-                for produced in asked.chosen(
-                    pipeline.begin(request, self._means, folder, cancelled, outcome)
-                ):
-                    unsent.discard(produced.ref.sop_instance_uid)
-                    yield produced
-            except Cancelled:
-                raise
-            except MprScpError as exc:
-                yield from (Failed(uid, exc) for uid in sorted(unsent))
-
-    def _prospect_or_refusal(self, request: MPRRequest, cancelled: IsCancelled) -> Prospect | Refused:
-        try:
-            return pipeline.preview(request, self._means, cancelled)
-        except Refused as exc:
-            return exc
-
     def _dry_run(self, identifier: Dataset, request: MPRRequest, cancelled: IsCancelled) -> Dataset:
         try:
             report = pipeline.explain(request, self._means, cancelled, reach=Reach.ASK)
@@ -218,6 +178,48 @@ class MprService:
             return dry_run.answer(identifier, dry_run.refused(report))
         prospect = plan_results(request, report, self._means.config)
         return dry_run.answer(identifier, dry_run.promised(report, prospect))
+
+
+def _run(asked: _Asked, means: Means, spool: Path, cancelled: IsCancelled) -> Generator[Event, None, None]:
+    yield Progress("selecting")
+    if len(asked.requests) > 1 or asked.originals:
+        yield from _run_several(asked, means, spool, cancelled)
+        return
+    production = pipeline.begin(asked.requests[0], means, spool, cancelled)
+    yield Planned(len(asked.wanted(production.prospect)))
+    yield from asked.chosen(production)
+
+
+def _run_several(
+    asked: _Asked, means: Means, spool: Path, cancelled: IsCancelled
+) -> Generator[Event, None, None]:
+    """Yield the events of all that is asked for as those of one; what fails of it fails alone."""
+    outcomes = [_prospect_or_refusal(request, means, cancelled) for request in asked.requests]
+    sizes = [len(asked.wanted(o)) if isinstance(o, Prospect) else 1 for o in outcomes]
+    yield Planned(sum(sizes) + len(asked.originals))
+    yield from map(Produced, asked.originals)
+    for number, (request, outcome) in enumerate(zip(asked.requests, outcomes, strict=True)):
+        if isinstance(outcome, Refused):
+            yield Failed(request.sop_instance_uid or request.series_instance_uid, outcome)
+            continue
+        folder = spool / str(number)
+        folder.mkdir()
+        unsent = set(asked.wanted(outcome))
+        try:
+            for produced in asked.chosen(pipeline.begin(request, means, folder, cancelled, outcome)):
+                unsent.discard(produced.ref.sop_instance_uid)
+                yield produced
+        except Cancelled:
+            raise
+        except MprScpError as exc:
+            yield from (Failed(uid, exc) for uid in sorted(unsent))
+
+
+def _prospect_or_refusal(request: MPRRequest, means: Means, cancelled: IsCancelled) -> Prospect | Refused:
+    try:
+        return pipeline.preview(request, means, cancelled)
+    except Refused as exc:
+        return exc
 
 
 def _require_right(requesting: Requesting) -> None:

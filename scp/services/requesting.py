@@ -7,8 +7,8 @@ from pynetdicom.sop_class import (
 )
 
 from scp.config import Peer
+from scp.model import Takes, takes_all
 from scp.net.association import NodeAssociation, Request
-from scp.net.negotiation import is_storage
 from scp.services.context import Requesting
 
 PATIENT_ROOT = frozenset(
@@ -24,13 +24,9 @@ def requesting_of(
     association: NodeAssociation,
     request: Request,
     destination: Peer | None = None,
+    takes: Takes = takes_all,
 ) -> Requesting:
-    """Return who asks, by which information model, and whom the results go to."""
-    taken = {
-        str(context.abstract_syntax)
-        for context in association.accepted_contexts
-        if context.as_scu and is_storage(context.abstract_syntax)
-    }
+    """Return who asks, by which information model, whom the results go to and what that one takes."""
     return Requesting(
         calling_ae_title=association.calling_ae_title,
         called_ae_title=association.called_ae_title,
@@ -38,5 +34,5 @@ def requesting_of(
         may_mpr=association.may("mpr"),
         root_model="PATIENT" if request.abstract_syntax in PATIENT_ROOT else "STUDY",
         destination=destination,
-        sop_classes=frozenset(taken),
+        takes=takes,
     )

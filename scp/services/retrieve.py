@@ -12,7 +12,7 @@ identifier.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from io import BytesIO
 from typing import Any
 
@@ -25,7 +25,7 @@ from scp.errors import Code, Refused
 from scp.model import Event, Planned, Produced
 from scp.net.association import NodeAssociation, Request
 from scp.net.requestor import LazySender, Sent
-from scp.net.sending import Originator, send_file
+from scp.net.sending import Conversion, Originator, send_file, takes
 from scp.services.context import ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
@@ -74,28 +74,43 @@ def serve_move(context: ServiceContext, association: NodeAssociation, request: R
 
 def serve_get(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
     """Send what is asked for over the requestor's own association."""
-    sender = _SameAssociation(association, context.config.limits.message_deadline)
+    sender = _SameAssociation(
+        association, context.config.limits.message_deadline, context.requestor().conversion
+    )
     _Retrieve(context, association, request, "get", sender, None).run()
 
 
 class _SameAssociation:
     """Sends C-STORE sub-operations of a C-GET."""
 
-    def __init__(self, association: NodeAssociation, deadline_s: float) -> None:
+    def __init__(self, association: NodeAssociation, deadline_s: float, conversion: Conversion) -> None:
         self._association = association
         self._deadline_s = deadline_s
+        self._conversion = conversion
+        self._ended = False
         self._message_id = 0
 
     def send(self, ref: Any) -> Sent:
         self._message_id = self._message_id % 0xFFFF + 1
-        response = send_file(self._association, ref, self._message_id, self._deadline_s)
+        response = send_file(
+            self._association,
+            ref,
+            self._message_id,
+            self._deadline_s,
+            conversion=self._conversion,
+            cancelled=lambda: self._ended or self._association.gone,
+        )
         return Sent(ref, response.status or 0, response.error_comment)
+
+    def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> frozenset[str]:
+        return takes(self._association, sop_class_uids, transfer_syntax_uid, self._conversion)
 
     def expect(self, _refs: Any) -> None:
         """The contexts are what they are."""
 
     def abort(self) -> None:
-        """The association is the requestor's: whoever cancels still wants it."""
+        """Convert no more; the association is the requestor's, and whoever cancels still wants it."""
+        self._ended = True
 
 
 class _Retrieve:
@@ -115,7 +130,7 @@ class _Retrieve:
         self._request = request
         self._right = right
         self._sender = sender
-        self._requesting = requesting_of(association, request, destination)
+        self._requesting = requesting_of(association, request, destination, sender.takes)
         self._told = time.monotonic()
 
     def run(self) -> None:
@@ -193,7 +208,8 @@ def _destination(config: Config, ae_title: str) -> Peer | None:
 
 def _told_of(error: Exception, association: NodeAssociation) -> Outcome:
     outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
-    LOGGER.info("%s: retrieve ends with 0x%04X, %s", association.calling_ae_title, outcome.status, error)
+    status, comment = outcome.status, outcome.error_comment  # the whole sentence may quote patient data
+    LOGGER.info("%s: retrieve ends with 0x%04X, %s", association.calling_ae_title, status, comment)
     return outcome
 
 
