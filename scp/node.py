@@ -28,6 +28,7 @@ from scp.production import Workshop
 from scp.services import dispatch
 from scp.services.context import ServiceContext
 from scp.services.mpr import MprService
+from scp.transcoding import Transcoding
 
 LOGGER = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ class Node:
         workshop = Workshop(config, self._budget, self._results)
         means = means_with_archive(config, self._archive, workshop, self._peer_states)
         mpr = MprService(means, self._archive, self._results)
-        return ServiceContext(config, self._archive, partial(Requestor, config), mpr)
+        requestor = partial(Requestor, config, conversion=Transcoding(config, self._budget))
+        return ServiceContext(config, self._archive, requestor, mpr)
 
     def _keep_sweeping(self) -> None:
         """Look the archive through now and then; a sweep that fails is tried again at the next turn."""
@@ -112,7 +114,8 @@ class Node:
             except Cancelled:
                 return
             except (IndexUnavailable, OSError) as error:
-                LOGGER.warning("the sweep of the archive stopped early: %s", error)
+                why = error.strerror if isinstance(error, OSError) else error
+                LOGGER.warning("the sweep of the archive stopped early: %s", why)
             except Exception as error:
                 LOGGER.error("the sweep of the archive failed: %s", type(error).__name__)
             self._stopping.wait(SWEEP_EVERY_S)
