@@ -21,8 +21,9 @@ from pynetdicom.transport import AddressInformation
 
 from scp.config import Config
 from scp.model import Sink
+from scp.net.acse import Rejection
 from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
-from scp.net.association import Conduct, NodeAssociation, Rejection, Request
+from scp.net.association import Conduct, NodeAssociation, Request
 from scp.net.gate import TurnedAway, pass_gate
 from scp.net.places import SETTLED_S, Holder, who_makes_room
 from scp.net.tls import acceptor_context

@@ -1,10 +1,10 @@
-"""One association: pynetdicom's, with our negotiation and our services in place of its handlers.
+"""One association: pynetdicom's, with our services in place of its handlers.
 
-Seams (each held by a test): ``ACSE._negotiate_as_acceptor`` asks admission and rights instead of a list of
-contexts; ``Association._serve_request`` gives a request to ``serve`` instead of a service class, so that
-private storage classes work like any other and a retrieve runs our own loop; ``Association._run_reactor``
-waits for news instead of looking every millisecond, and counts idle time from the end of the last service.
-The state machine, ACSE and DIMSE messages (PS3.7, PS3.8) stay pynetdicom's.
+Seams (each held by a test): ``Association._serve_request`` gives a request to ``serve`` instead of a service
+class, so that private storage classes work like any other and a retrieve runs our own loop;
+``Association._run_reactor`` waits for news instead of looking every millisecond, and counts idle time from
+the end of the last service. Negotiation is ``net.acse``'s; the state machine, ACSE and DIMSE messages (PS3.7,
+PS3.8) stay pynetdicom's.
 """
 
 import contextlib
@@ -13,26 +13,27 @@ import logging
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 from pydicom.uid import UID
-from pynetdicom import _config, evt
-from pynetdicom.acse import ACSE
+from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
 from scp.config import Limits
 from scp.errors import PeerFailed
 from scp.model import IsCancelled, Origin, Sink, never
 from scp.net import command
+from scp.net.acse import NodeACSE, Rejection
 from scp.net.admission import Admitted, plain_address
 from scp.net.fastpath import IS_COMMAND, IS_LAST, FastDUL, StoreRequest
-from scp.net.negotiation import Answer, Result, Role, answer
+from scp.net.journal import Journal, line, printable
 from scp.net.reception import Reception
 from scp.net.stream import Stream
 from scp.net.transport import NodeSocket, NotifyingQueue
@@ -43,20 +44,8 @@ LOGGER = logging.getLogger(__name__)
 _config.LOG_HANDLER_LEVEL = "none"
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
-APPLICATION_CONTEXT_UID = "1.2.840.10008.3.1.1.1"
-
 MAXIMUM_SENT_PDU = 128 << 10
 """What we send at most at once, also to a peer that takes PDUs of any length."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and why, for the log."""
-
-    result: int
-    source: int
-    diagnostic: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +79,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self.admitted: Admitted | None = None
         self.certificate_sha256 = ""
         self.unwanted: IsCancelled = never
+        self.journal = Journal()
         self._at_work = False
         self._news = threading.Event()
         self._one_message = threading.Lock()
@@ -113,12 +103,12 @@ class NodeAssociation(Association):  # type: ignore[misc]
 
     @property
     def calling_ae_title(self) -> str:
-        return _printable(self.requestor.ae_title)
+        return printable(self.requestor.ae_title)
 
     @property
     def called_ae_title(self) -> str:
-        """Called AE Title of the request: the node's own, or a preset's."""
-        return _printable(self.requestor.primitive.called_ae_title)
+        """Called AE Title of the request: the node's own, or a preset's; ``""`` before there is one."""
+        return printable(getattr(self.requestor.primitive, "called_ae_title", ""))
 
     @property
     def remote_address(self) -> str:
@@ -251,6 +241,30 @@ class NodeAssociation(Association):  # type: ignore[misc]
             super().run_reactor()
         finally:
             self.abandon_messages()
+            self.note_end()
+
+    def note_end(self) -> None:
+        """Write the one line that tells of this association."""
+        if not self.journal.end():
+            return
+        ended = "released" if self.is_released else "rejected" if self.is_rejected else "aborted"
+        remote = self.requestor if self.is_acceptor else self.acceptor
+        who = {
+            "association": self.journal.number,
+            "direction": "in" if self.is_acceptor else "out",
+            "peer": printable(remote.ae_title),
+            "address": self.remote_address,
+            "called": self.called_ae_title if self.is_acceptor else "",
+            "contexts": f"{len(self._accepted_cx)}/{len(self._accepted_cx) + len(self._rejected_cx)}",
+        }
+        LOGGER.info(
+            line(
+                "association",
+                who
+                | self.journal.tally
+                | {"end": ended, "reason": self.journal.reason, "s": self.journal.duration_s},
+            )
+        )
 
     def abandon_messages(self) -> None:
         """Leave no trace of data sets that were received and are not served."""
@@ -304,8 +318,11 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self._at_work = True
         try:
             self.conduct.serve(self, self.request_of(msg, context_id))
-        except Exception:
-            LOGGER.exception("%s: the service for %s failed", self.name, type(msg).__name__)
+        except Exception as error:  # what it says is left out: it may quote what the peer sent
+            where = "".join(traceback.format_tb(error.__traceback__))
+            LOGGER.error(
+                "%s: %s in the service for %s\n%s", self.name, type(error).__name__, type(msg).__name__, where
+            )
             self.abort()
         finally:
             self._drop(msg)
@@ -317,85 +334,3 @@ class NodeAssociation(Association):  # type: ignore[misc]
     def _drop(self, message: Any) -> None:
         if isinstance(message, StoreRequest):
             message.reception.abandon()
-
-
-class NodeACSE(ACSE):  # type: ignore[misc]
-    """Negotiates by admission and rights (PS3.8 7.1.1, PS3.7 D.3.3)."""
-
-    def _negotiate_as_acceptor(self) -> None:
-        association: NodeAssociation = self.assoc
-        request: A_ASSOCIATE = self.requestor.primitive
-        if not isinstance(request, A_ASSOCIATE):  # what came is no request, or the peer is gone
-            association.kill()
-            return
-        self.requestor.ae_title = request.calling_ae_title
-        verdict = self._admission(association, request)
-        if isinstance(verdict, Rejection):
-            LOGGER.info("rejected %s: %s", association.calling_ae_title, verdict.reason)
-            self.send_reject(verdict.result, verdict.source, verdict.diagnostic)
-            evt.trigger(association, evt.EVT_REJECTED, {})
-            association.kill()
-            return
-        association.admitted = verdict
-        self._accept(association, request, verdict)
-
-    def _admission(self, association: NodeAssociation, request: A_ASSOCIATE) -> Admitted | Rejection:
-        if request.application_context_name != APPLICATION_CONTEXT_UID:
-            return Rejection(
-                1, 1, 2, f"the application context {request.application_context_name} is not DICOM"
-            )
-        return association.conduct.admit(association, request)
-
-    def _accept(self, association: NodeAssociation, request: A_ASSOCIATE, admitted: Admitted) -> None:
-        roles = {
-            uid: Role(bool(item.scu_role), bool(item.scp_role))
-            for uid, item in self.requestor.role_selection.items()
-        }
-        answers = [
-            answer(
-                proposed.context_id,
-                proposed.abstract_syntax,
-                proposed.transfer_syntax,
-                roles.get(proposed.abstract_syntax),
-                admitted.may,
-            )
-            for proposed in request.presentation_context_definition_list
-        ]
-        contexts = [_context(one) for one in answers]
-        association._accepted_cx = {c.context_id: c for c in contexts if c.result == Result.ACCEPTANCE}
-        association._rejected_cx = [c for c in contexts if c.result != Result.ACCEPTANCE]
-        for item in _role_items(answers, roles):
-            self.acceptor.add_negotiation_item(item)
-        self.send_accept()
-        evt.trigger(association, evt.EVT_ACCEPTED, {})
-        association.is_established = True
-        evt.trigger(association, evt.EVT_ESTABLISHED, {})
-
-
-def _printable(ae_title: str | None) -> str:
-    """Return an AE title as it may stand in a log: what the peer sent may hold anything."""
-    return "".join(c if " " <= c <= "~" else "?" for c in ae_title or "").strip()
-
-
-def _context(answered: Answer) -> PresentationContext:
-    context = PresentationContext()
-    context.context_id = answered.context_id
-    context.abstract_syntax = answered.abstract_syntax
-    context.transfer_syntax = [answered.transfer_syntax]
-    context.result = int(answered.result)
-    context._as_scp = answered.role.scu
-    context._as_scu = answered.role.scp
-    return context
-
-
-def _role_items(answers: list[Answer], proposed: dict[UID, Role]) -> list[SCP_SCU_RoleSelectionNegotiation]:
-    """Return one role item for each class that was proposed with roles and accepted (PS3.7 D.3.3.4)."""
-    items = {}
-    for one in answers:
-        if one.result is Result.ACCEPTANCE and one.abstract_syntax in proposed:
-            item = SCP_SCU_RoleSelectionNegotiation()
-            item.sop_class_uid = one.abstract_syntax
-            item.scu_role = one.role.scu
-            item.scp_role = one.role.scp
-            items[one.abstract_syntax] = item
-    return list(items.values())

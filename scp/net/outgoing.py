@@ -24,7 +24,8 @@ from pynetdicom.transport import AddressInformation
 from scp.config import Config, Peer
 from scp.errors import Cancelled, PeerFailed, StoreRefused
 from scp.model import Incoming, IsCancelled, Origin, Sink, never
-from scp.net.association import Conduct, NodeAssociation, Rejection, Request
+from scp.net.acse import Rejection
+from scp.net.association import Conduct, NodeAssociation, Request
 from scp.net.stream import Stream
 from scp.net.tls import check_certificate, requestor_context
 
@@ -135,6 +136,7 @@ def end(association: NodeAssociation) -> None:
         association.abort()
     association.kill()
     association.abandon_messages()
+    association.note_end()
 
 
 def _serve_nothing(_association: NodeAssociation, _request: Request) -> None:

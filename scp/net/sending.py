@@ -28,6 +28,7 @@ from scp.net import command
 from scp.net.association import NodeAssociation
 from scp.net.fastpath import StoreResponse
 
+SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 PROCESSING_FAILURE = 0x0110
 
@@ -136,7 +137,9 @@ def send_file(
         return StoreResponse(message_id, PROCESSING_FAILURE, f"not readable: {type(error).__name__}")
     with data_set:
         _send(association, context.context_id, ref, message_id, data_set, length, originator)
-    return _response(association, message_id, deadline_s)
+    response = _response(association, message_id, deadline_s)
+    association.journal.tally["sent" if response.status == SUCCESS else "not_taken"] += 1
+    return response
 
 
 def best_context(

@@ -3,14 +3,16 @@
 from pynetdicom.dimse_primitives import C_ECHO
 
 from scp.net.association import NodeAssociation, Request
+from scp.services.answered import Answered
 from scp.services.context import ServiceContext
-from scp.services.status import SUCCESS
+from scp.services.status import SUCCESS, Outcome
 
 
-def serve(_context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+def serve(_context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Answer."""
     response = C_ECHO()
     response.MessageIDBeingRespondedTo = request.message.MessageID
     response.AffectedSOPClassUID = request.message.AffectedSOPClassUID
     response.Status = SUCCESS
     association.respond(response, request.context_id)
+    return Answered(Outcome(SUCCESS))

@@ -4,7 +4,6 @@ Ordinary answers come from the archive; what ``MprService`` recognises as its ow
 answers are awaited (``services.waiting``) while cancel and abort are watched.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
@@ -14,6 +13,8 @@ from scp.errors import Cancelled, Code, Refused
 from scp.model import IsCancelled
 from scp.net import command
 from scp.net.association import NodeAssociation, Request
+from scp.net.journal import printable
+from scp.services.answered import Answered
 from scp.services.context import Requesting, ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
@@ -30,30 +31,33 @@ from scp.services.status import (
 )
 from scp.services.waiting import Waiting
 
-LOGGER = logging.getLogger(__name__)
-
 LOOK_EVERY_S = 0.25
 """How soon a cancel or an abort is noticed while an answer is awaited."""
 
 NOT_RETURN_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
 
 
-def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Send every answer, then how it ended."""
+    said: dict[str, object] = {"answers": 0}
     try:
-        outcome = _answer(context, association, request)
+        outcome = _answer(context, association, request, said)
     except Cancelled:
         outcome = Outcome(CANCEL)
     except Exception as error:
         outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
-        LOGGER.info("%s: C-FIND ends with 0x%04X, %s", association.calling_ae_title, outcome.status, error)
-    if not association.gone:
-        _respond(association, request, outcome)
+    if association.gone:
+        return Answered(outcome, said | {"requestor": "gone"})
+    _respond(association, request, outcome)
+    return Answered(outcome, said)
 
 
-def _answer(context: ServiceContext, association: NodeAssociation, request: Request) -> Outcome:
+def _answer(
+    context: ServiceContext, association: NodeAssociation, request: Request, said: dict[str, object]
+) -> Outcome:
     identifier = decoded(request.message.Identifier, request.transfer_syntax)
     requesting = requesting_of(association, request)
+    said["level"] = printable(str(identifier.get("QueryRetrieveLevel", "")))[:16]
     asked = [element.tag for element in identifier if element.keyword not in NOT_RETURN_KEYS]
     most = context.config.query.maximum_answers
     for number, found in enumerate(_answers(context, association, request, identifier, requesting)):
@@ -63,6 +67,7 @@ def _answer(context: ServiceContext, association: NodeAssociation, request: Requ
             found.RetrieveAETitle = requesting.called_ae_title
         complete = all(tag in found for tag in asked)
         _respond(association, request, Outcome(PENDING if complete else PENDING_WARNING), found)
+        said["answers"] = number + 1
         if association.gone or association.is_cancelled(request.message.MessageID):
             raise Cancelled("the requestor cancelled the query")
     return Outcome(SUCCESS)

@@ -10,7 +10,6 @@ sub-operation, so it never touches the destination and carries a status and an E
 identifier.
 """
 
-import logging
 import time
 from collections.abc import Collection, Iterator
 from io import BytesIO
@@ -26,6 +25,7 @@ from scp.model import Event, Planned, Produced
 from scp.net.association import NodeAssociation, Request
 from scp.net.requestor import LazySender, Sent
 from scp.net.sending import Conversion, Originator, send_file, takes
+from scp.services.answered import Answered
 from scp.services.context import ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
@@ -43,8 +43,6 @@ from scp.services.status import (
 )
 from scp.services.sub_operations import Counts, SubOperations
 
-LOGGER = logging.getLogger(__name__)
-
 PENDING_EVERY_S = 4.0
 """Requestors give up after some time without a response; the longest pause between two."""
 
@@ -58,26 +56,26 @@ CANCEL_GRACE_S = 0.8
 """How long the object that is under way may take to get through after a cancel."""
 
 
-def serve_move(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+def serve_move(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Send what is asked for to the move destination."""
     title = str(request.message.MoveDestination or "").strip()
     destination = _destination(context.config, title)
     if destination is None:
-        comment = f"{title} is no destination here"
-        _respond(association, request, Outcome(MOVE_DESTINATION_UNKNOWN, comment[:64]))
-        return
+        outcome = Outcome(MOVE_DESTINATION_UNKNOWN, f"{title} is no destination here"[:64])
+        _respond(association, request, outcome)
+        return Answered(outcome)
     originator = Originator(association.calling_ae_title, request.message.MessageID)
     sender = context.requestor().sender(destination, originator)
     with sender:
-        _Retrieve(context, association, request, "move", sender, destination).run()
+        return _Retrieve(context, association, request, "move", sender, destination).run()
 
 
-def serve_get(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+def serve_get(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Send what is asked for over the requestor's own association."""
     sender = _SameAssociation(
         association, context.config.limits.message_deadline, context.requestor().conversion
     )
-    _Retrieve(context, association, request, "get", sender, None).run()
+    return _Retrieve(context, association, request, "get", sender, None).run()
 
 
 class _SameAssociation:
@@ -133,7 +131,7 @@ class _Retrieve:
         self._requesting = requesting_of(association, request, destination, sender.takes)
         self._told = time.monotonic()
 
-    def run(self) -> None:
+    def run(self) -> Answered:
         """Do it, and send the final response unless nobody is there any more."""
         work = SubOperations(self._open, self._sender, self._pending)
         work.start()
@@ -147,10 +145,20 @@ class _Retrieve:
             work.cancel(0.0, hard=True)
             raise
         if self._association.gone:
-            LOGGER.info("%s: gone in the middle of a retrieve", self._association.calling_ae_title)
-            return
+            return Answered(Outcome(CANCEL), self._said(work) | {"requestor": "gone"})
         cancelled = self._association.is_cancelled(self._request.message.MessageID)
-        self._finish(work, cancelled and not work.complete)
+        return Answered(self._finish(work, cancelled and not work.complete), self._said(work))
+
+    def _said(self, work: SubOperations) -> dict[str, object]:
+        """Return what the log tells beside the status."""
+        counts, destination = work.counts, self._requesting.destination
+        return {
+            "destination": destination.ae_title if destination else "",
+            "made_here": "yes" if work.made_here else "",
+            "completed": counts.completed,
+            "failed": counts.failed,
+            "warning": counts.warning,
+        }
 
     def _is_cancelled(self) -> bool:
         association = self._association
@@ -188,17 +196,20 @@ class _Retrieve:
         remaining = max(1, counts.remaining)
         _respond(self._association, self._request, Outcome(PENDING), counts, remaining)
 
-    def _finish(self, work: SubOperations, cancelled: bool) -> None:
+    def _finish(self, work: SubOperations, cancelled: bool) -> Outcome:
+        """Send the final response."""
         counts = work.counts
         if cancelled:
             outcome, remaining = Outcome(CANCEL), counts.remaining
             _respond(self._association, self._request, outcome, counts, remaining, counts.failed_uids)
         elif work.error is not None and not counts.done:
-            _respond(self._association, self._request, _told_of(work.error, self._association))
+            outcome = _told_of(work.error)
+            _respond(self._association, self._request, outcome)
         else:
             counts.fail_the_rest()
-            outcome = _told_of(work.error, self._association) if work.error else _summary(counts)
+            outcome = _told_of(work.error) if work.error else _summary(counts)
             _respond(self._association, self._request, outcome, counts, None, counts.failed_uids)
+        return outcome
 
 
 def _destination(config: Config, ae_title: str) -> Peer | None:
@@ -206,11 +217,8 @@ def _destination(config: Config, ae_title: str) -> Peer | None:
     return next((peer for peer in peers if peer.destination and peer.ae_title == ae_title), None)
 
 
-def _told_of(error: Exception, association: NodeAssociation) -> Outcome:
-    outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
-    status, comment = outcome.status, outcome.error_comment  # the whole sentence may quote patient data
-    LOGGER.info("%s: retrieve ends with 0x%04X, %s", association.calling_ae_title, status, comment)
-    return outcome
+def _told_of(error: Exception) -> Outcome:
+    return outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
 
 
 def _summary(counts: Counts) -> Outcome:

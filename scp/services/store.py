@@ -6,29 +6,27 @@ and a conflict are successes: both ends are served by knowing that the instance 
 means is for the selection to say.
 """
 
-import logging
-
+from scp.errors import StoreRefused
 from scp.net.association import NodeAssociation, Request
 from scp.services import rejection
+from scp.services.answered import Answered
 from scp.services.context import ServiceContext
-from scp.services.status import SUCCESS, is_our_fault, outcome_of, trace
-
-LOGGER = logging.getLogger(__name__)
+from scp.services.status import SUCCESS, Outcome, is_our_fault, outcome_of, trace
 
 
-def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Commit one instance and answer."""
     message = request.message
-    status, comment = SUCCESS, ""
+    outcome, said = Outcome(SUCCESS), {"instance": message.sop_instance_uid}
     try:
         stored = message.reception.finish()
-        LOGGER.info("%s: %s %s", association.calling_ae_title, stored.outcome, message.sop_instance_uid)
+        association.journal.tally[stored.outcome] += 1
+        said["outcome"] = stored.outcome
         if association.may("reject"):
-            rejected = rejection.obey(stored, message.reception.origin, context.archive)
-            if rejected:
-                LOGGER.info("%s: rejects %d instances", association.calling_ae_title, rejected)
+            said["rejects"] = rejection.obey(stored, message.reception.origin, context.archive) or ""
     except Exception as error:
         outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
-        status, comment = outcome.status, outcome.error_comment
-        LOGGER.warning("%s: 0x%04X, %s", association.calling_ae_title, status, error)
-    association.respond_to_store(message, request.context_id, status, comment)
+        said["why"] = str(error) if isinstance(error, StoreRefused) else ""
+    association.respond_to_store(message, request.context_id, outcome.status, outcome.error_comment)
+    notable = outcome.status != SUCCESS or said.get("rejects")
+    return Answered(outcome, said, routine=not notable)

@@ -96,6 +96,7 @@ class SubOperations(threading.Thread):
     ) -> None:
         super().__init__(name="sub-operations", daemon=True)
         self.counts = Counts()
+        self.made_here = False
         self.error: Exception | None = None
         self.ended = threading.Event()
         self._open_events = open_events
@@ -112,12 +113,12 @@ class SubOperations(threading.Thread):
 
     def run(self) -> None:
         try:
-            events, made_here = self._open_events()
+            events, self.made_here = self._open_events()
             try:
                 for event in events:
                     if self._stop.is_set():
                         raise Cancelled("the requestor cancelled")
-                    self._take(event, made_here)
+                    self._take(event)
             finally:
                 close = getattr(events, "close", None)
                 if close is not None:
@@ -134,34 +135,34 @@ class SubOperations(threading.Thread):
             self._sender.abort()
             self._idle.wait(grace_s)
 
-    def _take(self, event: Event, made_here: bool) -> None:
+    def _take(self, event: Event) -> None:
         if isinstance(event, Planned):
             self.counts.plan(event.count)
             if self.counts.remaining:
                 self._announce(self.counts)
         elif isinstance(event, Produced):
-            self._send(event.ref, made_here)
+            self._send(event.ref)
         elif isinstance(event, Failed):
             self.counts.fail(event.uid, outcome_of(event.error).error_comment)
 
-    def _send(self, ref: FileRef, made_here: bool) -> None:
+    def _send(self, ref: FileRef) -> None:
         self._idle.clear()
         try:
             sent = self._sender.send(ref)
         except PeerFailed as error:
-            self._lost(ref, error, made_here)
+            self._lost(ref, error)
             return
         finally:
             self._idle.set()
-        if made_here and sent.status == SOP_CLASS_NOT_SUPPORTED and not self.counts.done:
+        if self.made_here and sent.status == SOP_CLASS_NOT_SUPPORTED and not self.counts.done:
             what = f"{ref.sop_class_uid} as {ref.transfer_syntax_uid}"
             raise Refused(Code.NO_CONTEXT, f"the receiver takes no {what}: {sent.error_comment}")
         self.counts.note(sent)
 
-    def _lost(self, ref: FileRef, error: PeerFailed, made_here: bool) -> None:
+    def _lost(self, ref: FileRef, error: PeerFailed) -> None:
         """Count an object that found no destination; nothing more is made for one that is gone."""
         self.counts.fail(ref.sop_instance_uid, str(error))
-        if made_here:
+        if self.made_here:
             raise error
         self._sender = _Nowhere(error)
 

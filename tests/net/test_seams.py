@@ -26,7 +26,8 @@ from pynetdicom.transport import AssociationSocket
 
 from scp.config import Limits
 from scp.net import command
-from scp.net.association import NodeACSE, NodeAssociation
+from scp.net.acse import NodeACSE
+from scp.net.association import NodeAssociation
 from scp.net.fastpath import FastDUL
 from scp.net.transport import MonotonicTimer, NodeSocket, WakingDUL
 from tests.net.nodes import (
