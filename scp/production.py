@@ -21,19 +21,24 @@ from scp.isolation.ahead import Ahead
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileRef, IsCancelled, MPRRequest, SelectionReport, Takes
 from scp.part10 import file_ref
-from scp.reconstruction.engines import ENGINE
+from scp.reconstruction.engines import CHUNK, ENGINE
 from scp.reconstruction.geometry import volume_geometry
 from scp.reconstruction.pixels import PixelFormat, pixel_format
 from scp.reconstruction.planes import PlanePlan, plan
 from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
 from scp.results.basis import SECONDARY_CAPTURE, SOURCE
-from scp.selection import holes
 
 LOCAL, CLUSTER = "local", "dask://"
 """What ``reconstruction.executor`` may be or begin with."""
 
-WORKING_MEMORY = 1.6  # volume and padding mask, as a multiple of the source's voxels
-WORKING_BYTES = 256 << 20  # buffers, decoders and the planes being encoded, whatever the volume
+WORKING_BYTES = 256 << 20
+"""What a child takes whatever the volume: decoders, kernels that are compiled, the object being encoded."""
+
+THREAD_BYTES = 16 << 20
+"""Stack and heap of one thread."""
+
+VOXEL_TEMPORARIES = 32
+"""Bytes for each voxel of the slice that a thread reads; a rescale by no whole number takes most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def _render(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCa
         series=prospect.series,
         threads=config.threads,
     )
-    memory_bytes = _working_bytes(report)
+    memory_bytes = _working_bytes(job)
     limits = local.Limits(memory_bytes, config.deadline)
     frames = prospect.series.frames_per_object
     if config.executor != LOCAL:
@@ -156,15 +161,29 @@ def _filed(pieces: Iterable[bytes], pieces_per_object: int, spool: Path) -> Iter
     for index, piece in enumerate(pieces):
         number, part = divmod(index, pieces_per_object)
         path = spool / f"{number + 1:05d}.dcm"
-        with path.open("ab") as file:
-            file.write(piece)
+        _append(path, piece)
         if part == pieces_per_object - 1:
             yield path
 
 
-def _working_bytes(report: SelectionReport) -> int:
-    """Return the memory that a child needs for the volume of *report*."""
-    header = report.stack[0].header
-    samples = (header.integer("Rows") or 0) * (header.integer("Columns") or 0)
-    samples *= (header.integer("SamplesPerPixel") or 1) * (len(report.stack) + len(holes(report)))
-    return int(WORKING_MEMORY * 2 * samples) + WORKING_BYTES
+def _append(path: Path, piece: bytes) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(piece)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise Refused(
+            Code.OUT_OF_RESOURCES, f"a result cannot be written below the archive's .scp folder: {why}", why
+        ) from error
+
+
+def _working_bytes(job: rendering.RenderJob) -> int:
+    """Return the memory that a child needs: the volume, and what each of its threads holds."""
+    header, plane = job.stack[0].header, job.plan
+    samples = header.integer("SamplesPerPixel") or 1
+    slice_voxels = (header.integer("Rows") or 0) * (header.integer("Columns") or 0) * samples
+    slices = len(job.stack) + sum(0 < missing.before < len(job.stack) for missing in job.missing)
+    planes_bytes = 2 * samples * plane.rows * plane.columns * min(CHUNK, len(plane.positions))
+    thread_bytes = THREAD_BYTES + VOXEL_TEMPORARIES * slice_voxels + planes_bytes
+    threads = rendering.threads_of(job.threads)
+    return 2 * slices * slice_voxels + (threads + 1) * thread_bytes + WORKING_BYTES

@@ -15,6 +15,7 @@ from sqlalchemy import Row, func, select
 from scp import config
 from scp.archive import decisions, layout, query, recover
 from scp.archive.arrivals import Arrivals
+from scp.archive.durability import syncing_of
 from scp.archive.filing import Filing, make_folders, sync
 from scp.archive.imports import ImportSummary, import_files
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, series
@@ -56,7 +57,8 @@ class Archive:
         homes = SeriesHomes()
         index.when_rolled_back = homes.forget
         self._scan = Scan(root, index, homes, extra_keywords)
-        self._filing = Filing(root, index, homes, durable=settings.durable)
+        self._syncing = syncing_of(root, durable=settings.durable)
+        self._filing = Filing(root, index, homes, self._syncing)
         self._rejections = Rejections(index, root / layout.WORK_FOLDER / REJECTIONS_FOLDER)
         self._rejections.restore()
         self.arrivals = Arrivals()
@@ -111,7 +113,7 @@ class Archive:
             origin,
             self._file,
             batch=folder or layout.batch_folder(self._settings.batch, origin, time.time()),
-            durable=self._settings.durable,
+            syncing=self._syncing,
             extra=self._extra,
         )
 

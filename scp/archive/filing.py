@@ -1,10 +1,11 @@
-"""From the spool to its place: link, sync the folder, write the index row, then say so.
+"""From the spool to its place: link, write the index row, sync, then say so.
 
-Whoever comes first files for all who wait (group commit): the folders are synced once and the index
-commits once for every instance that arrived meanwhile, and a lone association pays for no hand-over
-between threads. The order is what makes a crash harmless: a file is whole and synced before it has its
-name, has its name durably before it has a row, and has a row before it is acknowledged. A crash before
-the row leaves a whole file that the next sweep finds.
+Whoever comes first files for all who wait (group commit): the index commits once for every instance that
+arrived meanwhile, and a lone association pays for no hand-over between threads. The order is what makes a
+crash harmless: a file is whole on the disk before it has its name, and has name and row for good before it
+is acknowledged. ``scp.archive.durability`` says how many waits for the disk that takes: where it is one,
+each association has its own, side by side; else folders are synced once for the group, before the index
+commits. A crash before the row leaves a whole file that the next sweep finds; a row without a file is none.
 """
 
 import errno
@@ -20,12 +21,21 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, select, update
 
 from scp.archive.digests import digests_of, pixel_extent
-from scp.archive.index import IndexDatabase, absolute_path, conflict, instance, relative_bytes, series
+from scp.archive.durability import Syncing
+from scp.archive.index import (
+    IndexDatabase,
+    absolute_path,
+    conflict,
+    instance,
+    is_full,
+    relative_bytes,
+    series,
+)
 from scp.archive.intake import Spooled, out_of_space_or_refused
 from scp.archive.layout import instance_name
-from scp.archive.records import Digests, facts_of_row, insert_file, rows_of_uid
+from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_uid
 from scp.archive.series_homes import SeriesHomes
-from scp.errors import IndexChanged, MprScpError, StoreRefused
+from scp.errors import IndexChanged, IndexUnavailable, MprScpError, OutOfSpace, StoreRefused
 from scp.model import FileStamp, Stored
 from scp.part10 import open_regular
 
@@ -40,6 +50,7 @@ class _Job:
     stored: Stored | None = None
     failure: Exception | None = None
     linked: Path | None = None
+    relied_on: bool = False
     tried_again: bool = False
 
     @property
@@ -50,12 +61,14 @@ class _Job:
 class Filing:
     """Files what the spool holds, one group after the other."""
 
-    def __init__(self, root: Path, index: IndexDatabase, homes: SeriesHomes, *, durable: bool) -> None:
-        self._root, self._index, self._homes, self._durable = root, index, homes, durable
+    def __init__(self, root: Path, index: IndexDatabase, homes: SeriesHomes, syncing: Syncing) -> None:
+        self._root, self._index, self._homes, self._syncing = root, index, homes, syncing
         self._turn = threading.Lock()
         self._waiting: list[_Job] = []
         # folders whose entries changed; kept when a group fails, since the next one may rely on them
         self._unsynced: set[Path] = set()
+        # names of files that their own associations are about to sync
+        self._linked: dict[Path, _Job] = {}
         self._waiting_lock = threading.Lock()
 
     def file(self, spooled: Spooled) -> Stored:
@@ -70,7 +83,28 @@ class Filing:
                 self._file_group(group)
         if job.stored is None:
             raise job.failure or StoreRefused("the archive did not file the instance")
+        if job.linked is not None and self._syncing is Syncing.ONCE:
+            self._sync_with_name(job, job.linked)
         return job.stored
+
+    def _sync_with_name(self, job: _Job, path: Path) -> None:
+        """Make a file and the name it was given durable; what the disk does not take is taken back.
+
+        Unless a duplicate was acknowledged meanwhile, which synced the same file with success.
+        """
+        try:
+            os.fsync(job.spooled.descriptor)
+        except OSError:
+            with self._turn:
+                if not job.relied_on:
+                    with suppress(IndexUnavailable), self._index.writing() as connection:
+                        delete_file(
+                            connection, relative_bytes(path.parent, self._root), os.fsencode(path.name)
+                        )
+                    self._undo([job])
+            raise
+        finally:
+            self._linked.pop(path, None)
 
     def _file_group(self, group: Sequence[_Job]) -> None:
         """File all; where the group fails as one, each for itself, so that nobody fails for another."""
@@ -88,7 +122,7 @@ class Filing:
     def _file_together(self, group: Sequence[_Job]) -> None:
         with self._index.writing() as connection:
             outcomes = [self._place(connection, job) for job in group]
-            if self._durable:
+            if self._syncing is not Syncing.NEVER:
                 for folder in sorted(self._unsynced):
                     sync(folder)
             self._unsynced.clear()
@@ -101,6 +135,7 @@ class Filing:
             if job.linked is not None:
                 with suppress(OSError):
                     _move_out(job.linked, job.spooled.path)
+                self._linked.pop(job.linked, None)
                 job.linked = None
 
     def _place(self, connection: Connection, job: _Job) -> Stored:
@@ -126,9 +161,11 @@ class Filing:
 
     def _make_durable(self, path: Path) -> None:
         """Sync a file that was here before: people copied it in, or a crash came between name and sync."""
-        if not self._durable:
+        if self._syncing is Syncing.NEVER:
             return
         sync(path)
+        if path in self._linked:
+            self._linked[path].relied_on = True
         inside = path.relative_to(self._root).parents
         self._unsynced.update(self._root / folder for folder in inside)
 
@@ -178,7 +215,10 @@ class Filing:
                     return path, False
                 continue
             job.linked = path
-            self._unsynced.add(folder)
+            if self._syncing is Syncing.ONCE:
+                self._linked[path] = job
+            else:
+                self._unsynced.add(folder)
             return path, True
         raise StoreRefused("files of other content hold both names that the instance could have")
 
@@ -223,6 +263,8 @@ def _move_out(target: Path, source: Path) -> None:
 
 
 def _as_ours(error: Exception) -> Exception:
+    if isinstance(error, IndexUnavailable) and is_full(error):
+        return OutOfSpace("the disk of the index is full; free space or raise the quota")
     if isinstance(error, MprScpError):
         return error
     if isinstance(error, OSError):

@@ -306,8 +306,17 @@ def _is_usable(connection: Connection, keywords: set[str]) -> bool:
 
 def _is_damage(error: IndexUnavailable) -> bool:
     """Tell a file that is no sound database from one that is locked, full or out of reach: that one stays."""
-    cause = getattr(error.__cause__, "orig", None)
-    return getattr(cause, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return _sqlite_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_full(error: IndexUnavailable) -> bool:
+    """Tell whether the index could not grow; a database server's disk is its own affair."""
+    return _sqlite_code(error) == sqlite3.SQLITE_FULL
+
+
+def _sqlite_code(error: IndexUnavailable) -> int | None:
+    code: int | None = getattr(getattr(error.__cause__, "orig", None), "sqlite_errorcode", None)
+    return code
 
 
 def _set_aside(path: Path) -> None:

@@ -1,9 +1,9 @@
 """The one door of the archive: an instance on its way from an association or an import to its place.
 
 Its bytes go to a spool file in the archive's own file system and are digested as they pass; the header is
-walked as soon as it is there. Committing checks that it is the instance it was announced as, syncs the
-spool file, and hands it to :class:`scp.archive.filing.Filing`, which links it into place. Until then
-nothing of it can be seen; refused or abandoned, nothing of it stays.
+walked as soon as it is there. Committing checks that it is the instance it was announced as, brings the
+spool file to the disk, and hands it to :class:`scp.archive.filing.Filing`, which links it into place. Until
+then nothing of it can be seen; refused or abandoned, nothing of it stays.
 """
 
 import errno
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from scp.archive.digests import digests_of, pixel_extent
+from scp.archive.durability import Syncing, write_out
 from scp.archive.layout import is_legal_uid
 from scp.archive.records import Digests, has_identity
 from scp.errors import IdentityMismatch, NotDicom, OutOfSpace, StoreRefused, Unparseable
@@ -41,7 +42,7 @@ _serial = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A whole, checked and synced instance in the spool, ready to be filed."""
+    """A whole, checked instance in the spool, on the disk and ready to be filed."""
 
     path: Path
     descriptor: int
@@ -75,14 +76,14 @@ class SpooledInstance:
         file_it: Callable[[Spooled], Stored],
         *,
         batch: str,
-        durable: bool,
+        syncing: Syncing,
         extra: tuple[str, ...],
     ) -> None:
-        self._origin, self._file_it, self._batch, self._durable, self._extra = (
+        self._origin, self._file_it, self._batch, self._syncing, self._extra = (
             origin,
             file_it,
             batch,
-            durable,
+            syncing,
             extra,
         )
         self._head = file_head(
@@ -117,8 +118,10 @@ class SpooledInstance:
         """Make it durable and indexed; raises ``StoreRefused``, ``IndexUnavailable``, nothing left behind."""
         try:
             spooled = self._checked()
-            if self._durable:
+            if self._syncing is Syncing.TWICE:
                 os.fdatasync(self._descriptor)
+            elif self._syncing is Syncing.ONCE:
+                write_out(self._descriptor)
             return self._file_it(spooled)
         except OSError as error:
             raise out_of_space_or_refused(error) from error

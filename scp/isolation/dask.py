@@ -133,4 +133,7 @@ def _result(future: "Future[list[bytes]]") -> list[bytes]:
     except MprScpError:
         raise
     except Exception as exc:  # the border of the cluster: whatever it was, it is one request's failure
-        raise WorkerFailed(f"the cluster did not do its part: {type(exc).__name__}: {exc}") from exc
+        # what it says may quote a file, and goes into logs
+        raise WorkerFailed(
+            f"the cluster did not do its part ({type(exc).__name__}); the logs of its workers say more"
+        ) from exc

@@ -12,6 +12,7 @@ import multiprocessing
 import pickle
 import resource
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -126,7 +127,7 @@ def _work(pipe: Connection, function: Callable[[Job], Iterator[bytes]], job: Job
         )
         kind, content = ERROR, _pickled(failure)
     except Exception as exc:  # the border of the process: whatever it was, the parent is told
-        kind, content = ERROR, _pickled(WorkerFailed(f"{type(exc).__name__}: {exc}"))
+        kind, content = ERROR, _pickled(WorkerFailed(_where(exc)))
     pipe.send_bytes(kind)
     pipe.send_bytes(content)
 
@@ -135,8 +136,15 @@ def _pickled(error: MprScpError) -> bytes:
     try:
         pickle.loads(content := pickle.dumps(error))
     except Exception:  # an error whose constructor takes other arguments than its message
-        content = pickle.dumps(WorkerFailed(f"{type(error).__name__}: {error}"))
+        content = pickle.dumps(WorkerFailed(_where(error)))
     return content
+
+
+def _where(error: Exception) -> str:
+    """Return what kind of error happened where; what it says may quote a file, and goes into logs."""
+    *_, frame = [None, *traceback.extract_tb(error.__traceback__)]
+    place = f" in {Path(frame.filename).name}, line {frame.lineno}" if frame else ""
+    return f"{type(error).__name__}{place}"
 
 
 def _limit_memory(extra_bytes: int) -> None:

@@ -7,6 +7,7 @@ this node's own failures within "unable to process"; Error Comment (0000,0902) b
 
 import logging
 import secrets
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -137,9 +138,14 @@ def is_our_fault(error: Exception) -> bool:
 
 
 def trace(error: Exception) -> str:
-    """Write the trace of our own fault into the log, and return the id that the requestor is told."""
+    """Write where our own fault happened into the log, and return the id that the requestor is told.
+
+    What a foreign exception says is left out: it may quote a path or a value, and those are patient data.
+    """
     trace_id = secrets.token_hex(4)
-    LOGGER.error("internal error %s", trace_id, exc_info=error)
+    says = f": {error}" if isinstance(error, MprScpError) else ""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    LOGGER.error("internal error %s, %s%s\n%s", trace_id, type(error).__name__, says, where)
     return trace_id
 
 

@@ -96,14 +96,14 @@ class Client:
     def echo(self) -> None:
         self.requestor.echo(self._node)
 
-    def find(self, **keys: str) -> list[Dataset]:
+    def find(self, **keys: Any) -> list[Dataset]:
         return list(self.requestor.find(self._node, identifier(**keys)))
 
-    def get(self, **keys: str) -> SubOperations:
+    def get(self, **keys: Any) -> SubOperations:
         """Retrieve by C-GET; what comes is in ``received``."""
         return self.requestor.get(self._node, identifier(**keys), self.received)
 
-    def get_status(self, **keys: str) -> tuple[int, str]:
+    def get_status(self, **keys: Any) -> tuple[int, str]:
         """Retrieve by C-GET and return final status and Error Comment, failures too."""
         try:
             answer = self.get(**keys)
@@ -117,7 +117,7 @@ class Client:
         return self.requestor.move(self._node, identifier(**keys), destination)
 
 
-def identifier(**keys: str) -> Dataset:
+def identifier(**keys: Any) -> Dataset:
     """Return an identifier of the Query/Retrieve Level *level* with these keys."""
     ds = Dataset()
     ds.QueryRetrieveLevel = keys.pop("level", "SERIES")

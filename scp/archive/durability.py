@@ -1,0 +1,69 @@
+"""When a file's content and its name are on the disk for good, and what that rests on.
+
+POSIX promises content after ``fsync`` of the file and a name after ``fsync`` of its folder: two waits for the
+disk for each instance, in that order, so that no name ever stands for less than the whole. That order is kept
+wherever nothing more is known (``TWICE``). ext4 and XFS promise more (``ONCE``): ``fsync`` of a file that was
+given a name takes the name along, as the same entry of their journal says both; a journal is written in
+order, so content that was written out before (``sync_file_range``, which waits for the disk's answer and not
+for its cache) can only be found together with or before the name. So one wait is enough, and each association
+waits for its own.
+"""
+
+import ctypes
+import os
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+NAMES_FOLLOW_FILES: Final = frozenset({"ext4", "xfs"})
+"""File systems where ``fsync`` of a file also keeps the names it was given before."""
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+
+START_AND_WAIT: Final = 1 | 2 | 4
+"""SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER of sync_file_range(2)."""
+
+
+class Syncing(Enum):
+    """How often an instance waits for the disk before it is acknowledged."""
+
+    NEVER = 0
+    ONCE = 1
+    TWICE = 2
+
+
+def syncing_of(folder: Path, *, durable: bool) -> Syncing:
+    """Return what durability takes in *folder*, which must exist."""
+    if not durable:
+        return Syncing.NEVER
+    if file_system_of(folder) in NAMES_FOLLOW_FILES and _sync_file_range() is not None:
+        return Syncing.ONCE
+    return Syncing.TWICE
+
+
+def file_system_of(folder: Path) -> str:
+    """Return the type of the file system that *folder* is in, ``""`` where it cannot be told."""
+    device = folder.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = [line.split() for line in MOUNTS.read_text().splitlines()]
+    except OSError:
+        return ""
+    types = {mount[mount.index("-") + 1] for mount in mounts if mount[2] == number}
+    return types.pop() if len(types) == 1 else ""
+
+
+def write_out(descriptor: int) -> None:
+    """Return when the disk has a file's content, be it in its cache only; raises ``OSError``."""
+    write = _sync_file_range()
+    if write is None or write(descriptor, 0, 0, START_AND_WAIT) != 0:
+        os.fdatasync(descriptor)
+
+
+@cache
+def _sync_file_range() -> Any:
+    function = getattr(ctypes.CDLL(None, use_errno=True), "sync_file_range", None)
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return function

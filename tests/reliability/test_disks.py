@@ -1,0 +1,294 @@
+"""R4, R5, R6: a full disk, a damaged index, an archive folder that is not as it should be."""
+
+import errno
+import os
+import pwd
+import resource
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from scp.archive import Archive, filing, index, intake
+from scp.errors import IndexUnavailable, OutOfSpace, StoreRefused
+from tests.archive.conftest import sent, store_into
+from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
+from tests.reliability.nodes import Client, Served, copied_in, planes_of, whole_node
+from tests.reliability.test_crash_states import settings_of
+
+wire = pytest.mark.wire
+
+OUT_OF_RESOURCES, UNABLE_TO_PERFORM, UNAVAILABLE = 0xA700, 0xA702, 0xC001
+
+
+# R4
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with Served(tmp_path) as running:
+        yield running
+
+
+def limit_files_of(served: Served, size: int) -> None:
+    """Let no file of the node grow beyond *size*: what it writes then fails as on a full disk (EFBIG)."""
+    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def left_behind(root: Path) -> list[Path]:
+    """Return the files in the spool and those that people see."""
+    own = ("index.sqlite", "rejections")
+    return [p for p in root.rglob("*") if p.is_file() and not any(word in str(p) for word in own)]
+
+
+@wire
+def test_a_disk_that_is_full_during_a_store_refuses_and_keeps_nothing(served: Served, tmp_path: Path) -> None:
+    path = write(image(rows=512, columns=512), tmp_path / "a.dcm")
+    limit_files_of(served, 100_000)
+    assert served.client.store(path) == [OUT_OF_RESOURCES]
+    assert left_behind(served.root) == []
+    limit_files_of(served, resource.RLIM_INFINITY)
+    assert served.client.store(path) == [0x0000]
+
+
+@wire
+def test_a_disk_that_is_full_for_the_index_refuses_and_keeps_nothing(served: Served, tmp_path: Path) -> None:
+    first = write_series(series(30), tmp_path / "first")
+    assert served.client.store(*first) == [0x0000] * 30
+    before = left_behind(served.root)
+    log = served.root / ".scp" / "index.sqlite-wal"
+    assert log.stat().st_size > 64 << 10
+    limit_files_of(served, 32 << 10)
+    path = write(image(30), tmp_path / "a.dcm")
+    (status,) = served.client.store(path)
+    assert status in (OUT_OF_RESOURCES, UNAVAILABLE)
+    assert left_behind(served.root) == before
+    limit_files_of(served, resource.RLIM_INFINITY)
+    assert served.client.store(path, *first) == [0x0000] * 31
+
+
+@wire
+def test_a_disk_that_is_full_during_a_result_refuses_with_the_reason(served: Served, tmp_path: Path) -> None:
+    paths = write_series(series(20, rows=64, columns=64), tmp_path / "in")
+    assert served.client.store(*paths) == [0x0000] * 20
+    limit_files_of(served, 2048)
+    keys = planes_of(image().SeriesInstanceUID)
+    status, comment = served.client.get_status(**keys)
+    assert (status, comment[:16]) in ((UNABLE_TO_PERFORM, "out-of-resources"), (UNABLE_TO_PERFORM, ""))
+    limit_files_of(served, resource.RLIM_INFINITY)
+    assert served.client.get_status(**keys)[0] == 0x0000
+
+
+def test_an_index_that_sqlite_calls_full_is_told_as_a_full_disk(tmp_path: Path) -> None:
+    with Archive.open(settings_of(tmp_path / "archive")) as archive:
+        with archive._index.writing() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        with pytest.raises(OutOfSpace):
+            for k in range(500):
+                store_into(archive, image(k, StudyDescription="long" * 300))
+
+
+def test_control_a_write_that_ignores_the_full_disk_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def writev(descriptor: int, parts: list[bytes]) -> int:
+        return sum(map(len, parts))  # as if it had been written
+
+    monkeypatch.setattr(intake.os, "writev", writev)
+    with Archive.open(settings_of(tmp_path / "archive")) as archive:
+        with suppress(StoreRefused):
+            store_into(archive, image())
+        assert left_behind(archive.root) == [] or not _serves(archive, 0)
+
+
+# R5
+
+
+def _serves(archive: Archive, k: int) -> bool:
+    ds = image(k)
+    found = archive.instance_files(ds.SOPInstanceUID)
+    return any(facts.path.read_bytes().endswith(sent(ds)[1]) for facts in found)
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 + 100)
+
+
+def _garble(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"this is no database " * 400)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "deleted": Path.unlink,
+    "truncated": _truncate,
+    "garbled": _garble,
+    "log deleted": lambda path: path.with_name(path.name + "-wal").unlink(),
+    "log garbled": lambda path: _garble(path.with_name(path.name + "-wal")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_index_damaged_under_a_running_archive_loses_nothing_acknowledged(
+    tmp_path: Path, damage: str
+) -> None:
+    settings = settings_of(tmp_path / "archive")
+    told = []
+    with Archive.open(settings) as archive:
+        for k in range(12):
+            if k == 6:
+                DAMAGES[damage](archive.root / ".scp" / "index.sqlite")
+            with suppress(StoreRefused, IndexUnavailable):
+                store_into(archive, image(k))
+                told.append(k)
+    with Archive.open(settings) as archive:
+        archive.reindex()
+        assert [k for k in told if not _serves(archive, k)] == []
+        assert store_into(archive, image(50)).outcome == "stored"
+
+
+def test_an_index_locked_by_another_process_refuses_within_its_deadline_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "BUSY_TIMEOUT_S", 0.05)
+    with Archive.open(settings_of(tmp_path / "archive")) as archive:
+        with closing(sqlite3.connect(archive.root / ".scp" / "index.sqlite")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(IndexUnavailable):
+                store_into(archive, image())
+            assert left_behind(archive.root) == []
+        assert store_into(archive, image()).outcome == "stored"
+
+
+def test_an_index_made_anew_beside_a_running_archive_mixes_no_two_series(tmp_path: Path) -> None:
+    """What one process remembers of the index is wrong after another has rebuilt it."""
+    settings = settings_of(tmp_path / "archive")
+    with Archive.open(settings) as node, Archive.open(settings) as other:
+        for number in range(5):
+            store_into(node, _of_patient(number, 0))
+        other.reindex()
+        store_into(other, _of_patient(9, 0))
+        for number in range(5):
+            store_into(node, _of_patient(number, 1))
+        for number in (*range(5), 9):
+            found = node.series_files("", uid("series of", number))
+            assert {facts.header.text("PatientID") for facts in found} == {f"P-{number}"}
+            assert len(found) == (1 if number == 9 else 2)
+
+
+def _of_patient(number: int, k: int) -> image:  # type: ignore[valid-type]
+    return image(
+        k,
+        PatientID=f"P-{number}",
+        StudyInstanceUID=uid("study of", number),
+        SeriesInstanceUID=uid("series of", number),
+        SOPInstanceUID=uid("instance of", number, k),
+    )
+
+
+def test_many_slow_readers_keep_no_writer_waiting(tmp_path: Path) -> None:
+    question = image()
+    question.QueryRetrieveLevel = "IMAGE"
+    with Archive.open(settings_of(tmp_path / "archive")) as archive:
+        for k in range(3):
+            store_into(archive, image(k))
+        asked = {"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": image().StudyInstanceUID}
+        identifier = type(question)()
+        for keyword, value in asked.items():
+            setattr(identifier, keyword, value)
+        readers = [archive.find("STUDY", identifier, limit=10) for _ in range(40)]
+        assert all(next(reader) for reader in readers)
+        assert store_into(archive, image(5)).outcome == "stored"
+        for reader in readers:
+            reader.close()  # type: ignore[attr-defined]
+
+
+# R6
+
+
+def test_a_folder_that_may_not_be_written_to_is_an_error_at_start() -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o555)
+        child = os.fork()
+        if child == 0:  # somebody who is not allowed everything
+            with suppress(PermissionError):
+                os.setuid(pwd.getpwnam("nobody").pw_uid)
+            try:
+                Archive.open(settings_of(folder))
+            except PermissionError:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert list(folder.iterdir()) == []
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+@wire
+def test_an_archive_that_goes_away_refuses_and_the_node_lives(served: Served, tmp_path: Path) -> None:
+    path = write(image(), tmp_path / "a.dcm")
+    assert served.client.store(path) == [0x0000]
+    served.root.rename(tmp_path / "elsewhere")
+    assert served.client.store(path) == [OUT_OF_RESOURCES]
+    served.client.echo()
+    (tmp_path / "elsewhere").rename(served.root)
+    assert served.client.store(path) == [0x0000]
+
+
+def test_a_batch_on_another_file_system_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    with Archive.open(settings_of(tmp_path / "archive")) as archive:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(filing.os, "link", link)
+            with pytest.raises(StoreRefused):
+                store_into(archive, image())
+        assert left_behind(archive.root) == []
+        assert store_into(archive, image()).outcome == "stored"
+
+
+def test_an_archive_on_another_file_system_than_the_temporary_files_works(disk: Path) -> None:
+    if disk.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev:
+        pytest.skip("there is only one file system here")
+    with Archive.open(settings_of(disk / "archive")) as archive:
+        assert store_into(archive, image()).outcome == "stored"
+
+
+def _everything_of(folder: Path) -> dict[Path, tuple[int, int, bytes]]:
+    return {
+        path: (path.lstat().st_mtime_ns, path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
+        for path in (folder, *sorted(folder.rglob("*")))
+    }
+
+
+@wire
+def test_whatever_the_node_does_people_s_own_files_stay_as_they_are(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    theirs = root / "Löwe, ours — do not touch"
+    copied_in(series(15), theirs)
+    for name, content in {"Thumbs.db": b"\0", "notes.txt": b"mine", "._0001.dcm": b"", ".scp": b"x"}.items():
+        (theirs / name).write_bytes(content)
+    (theirs / "link").symlink_to("/etc")
+    os.utime(theirs, (1_700_000_000, 1_700_000_000))
+    before = _everything_of(theirs)
+    incoming = write_series([*series(16), image(3, SeriesDescription="another")], tmp_path / "in")
+    with whole_node(root) as node:
+        client = Client(node.address[1])
+        node._archive.look_again(30)
+        assert client.store(*incoming) == [0x0000] * 17
+        node._archive.reindex()
+        list(node._archive.verify())
+        node._archive.import_paths([theirs, tmp_path / "in"])
+        client.get_status(**planes_of(image().SeriesInstanceUID))
+        uids = {"StudyInstanceUID": STUDY_UID, "SeriesInstanceUID": SERIES_UID}
+        assert client.get_status(**uids)[0] == 0x0000
+    assert _everything_of(theirs) == before

@@ -1,0 +1,188 @@
+"""R1 and R23: processes that are killed. What was acknowledged stays; a dead child harms one request."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from scp.archive import Archive
+from scp.errors import PeerFailed
+from scp.part10 import file_ref
+from tests.archive.conftest import sent
+from tests.builders import image, series, uid, write
+from tests.reliability.nodes import Client, Served, copied_in, in_threads, planes_of
+from tests.reliability.test_crash_states import settings_of
+
+pytestmark = [pytest.mark.kill, pytest.mark.wire]
+
+CLIENTS = 4
+
+
+class Sender:
+    """One client that stores images of its own without end, and keeps a list of what was acknowledged."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.number = folder, number
+        self.acknowledged: dict[str, bytes] = {}
+        self._made = 0
+
+    def send_until_it_dies(self, client: Client, enough: Callable[[], object]) -> None:
+        """Store over one association until the node is gone; *enough* is called after each."""
+        try:
+            for outcome in client.sent(file_ref(path) for path in self._paths(400)):
+                if outcome.status == 0x0000:
+                    ref = outcome.ref
+                    data_set = ref.path.read_bytes()[ref.offset :]
+                    self.acknowledged[ref.sop_instance_uid] = data_set
+                    enough()
+        except (PeerFailed, OSError):
+            return
+
+    def _paths(self, count: int) -> Iterator[Path]:
+        for _ in range(count):
+            self._made += 1
+            name = uid("killed", self.number, self._made)
+            ds = image(self._made, SOPInstanceUID=name, SeriesInstanceUID=uid("of", self.number))
+            yield write(ds, self.folder / str(self.number) / f"{self._made}.dcm")
+
+
+def losses(root: Path, senders: list[Sender]) -> list[str]:
+    """Return the acknowledged instances that the archive does not give back byte for byte."""
+    lost = []
+    with Archive.open(settings_of(root)) as archive:
+        archive.reindex()
+        for sender in senders:
+            for name, data_set in sender.acknowledged.items():
+                found = archive.instance_files(name)
+                if not any(facts.path.read_bytes().endswith(data_set) for facts in found):
+                    lost.append(name)
+        assert list(archive.verify()) == []
+    return lost
+
+
+class Countdown:
+    """Set after so many acknowledgements, whoever got them."""
+
+    def __init__(self, count: int) -> None:
+        self._left, self._lock, self._reached = count, threading.Lock(), threading.Event()
+
+    def one(self) -> None:
+        with self._lock:
+            self._left -= 1
+            if self._left <= 0:
+                self._reached.set()
+
+    def wait(self) -> None:
+        assert self._reached.wait(60), "too few were acknowledged"
+
+
+def kill_again_and_again(served: Served, senders: list[Sender], kills: int) -> None:
+    chance = random.Random(7)
+    for _ in range(kills):
+        _kill_once(served, senders, Countdown(chance.randint(20, 120)), chance.random() * 0.01)
+
+
+def _kill_once(served: Served, senders: list[Sender], countdown: Countdown, delay_s: float) -> None:
+    """Kill the node somewhere within a store, while all send."""
+
+    def kill() -> None:
+        countdown.wait()
+        time.sleep(delay_s)
+        served.kill()
+
+    client = served.start().client
+    in_threads(kill, *(partial(sender.send_until_it_dies, client, countdown.one) for sender in senders))
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [10, pytest.param(300, marks=pytest.mark.long)])
+def test_what_was_acknowledged_survives_kills_of_the_node(tmp_path: Path, kills: int) -> None:
+    senders = [Sender(tmp_path / "out", number) for number in range(CLIENTS)]
+    kill_again_and_again(Served(tmp_path), senders, kills)
+    count = sum(len(sender.acknowledged) for sender in senders)
+    assert count > 20 * kills
+    assert losses(tmp_path / "archive", senders) == []
+    print(f"{kills} kills, {count} acknowledged, lost 0")
+
+
+def test_control_a_node_that_acknowledges_too_early_loses_some(tmp_path: Path) -> None:
+    senders = [Sender(tmp_path / "out", number) for number in range(CLIENTS)]
+    early = Served(tmp_path, program=("-m", "tests.reliability.unguarded"), cwd=Path(__file__).parents[2])
+    kill_again_and_again(early, senders, 1)
+    assert losses(tmp_path / "archive", senders)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """A node whose archive holds a series that takes a while to render."""
+    copied_in(series(60, rows=256, columns=256), tmp_path / "archive" / "theirs")
+    with Served(tmp_path) as running:
+        yield running
+
+
+def wait_for_a_worker(served: Served, known: set[int], seconds: float = 60) -> set[int]:
+    ends = time.monotonic() + seconds
+    while not (new := served.workers() - known):
+        assert time.monotonic() < ends, "nobody renders"
+        time.sleep(0.002)
+    return new
+
+
+def test_a_killed_child_is_answered_and_the_next_request_works(served: Served) -> None:
+    client, keys = served.client, planes_of(image().SeriesInstanceUID)
+    process_id, answers = served.pid, []
+    for _ in range(3):
+        known = served.workers()
+        asking = threading.Thread(target=lambda: answers.append(served.client.get_status(**keys)))
+        asking.start()
+        for worker in wait_for_a_worker(served, known):
+            os.kill(worker, signal.SIGKILL)
+        asking.join(60)
+    assert len(answers) == 3
+    for status, comment in answers:
+        assert (status, comment[:8]) in ((0xC0FF, "internal"), (0xB000, ""), (0xA702, "")), answers
+    assert client.get_status(**keys)[0] == 0x0000
+    assert served.pid == process_id and served.process is not None and served.process.poll() is None
+
+
+def test_a_stopped_child_is_refused_by_the_deadline(tmp_path: Path) -> None:
+    copied_in(series(60, rows=256, columns=256), tmp_path / "archive" / "theirs")
+    settings = '[node]\nport = 0\n[archive]\nroot = "archive"\n[reconstruction]\ndeadline = "3 s"\n'
+    with Served(tmp_path, settings) as running:
+        keys, answers = planes_of(image().SeriesInstanceUID), []
+        asking = threading.Thread(target=lambda: answers.append(running.client.get_status(**keys)))
+        asking.start()
+        for worker in wait_for_a_worker(running, set()):
+            os.kill(worker, signal.SIGSTOP)
+        asking.join(60)
+        ((status, comment),) = answers
+        assert (status, comment[:8]) in ((0xC022, "deadline"), (0xA702, "")), answers
+        assert running.workers() == set()
+        running.client.echo()
+
+
+def test_the_fork_server_is_made_anew_when_it_dies(served: Served) -> None:
+    keys = planes_of(image().SeriesInstanceUID)
+    assert served.client.get_status(**keys)[0] == 0x0000
+    for child in _fork_servers(served.pid):
+        os.kill(child, signal.SIGKILL)
+    other = planes_of(image().SeriesInstanceUID, "SAGITTAL")
+    assert served.client.get_status(**other)[0] == 0x0000
+
+
+def _fork_servers(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def test_a_data_set_as_sent_is_what_the_lists_hold(tmp_path: Path) -> None:
+    ds: Dataset = image(3)
+    ref = file_ref(write(ds, tmp_path / "a.dcm"))
+    assert ref.path.read_bytes()[ref.offset :] == sent(ds)[1]
