@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scp.errors import WorkerFailed
 from scp.model import FileFacts, Interpolation, Missing, Policy
-from scp.reconstruction.engines import ENGINE
+from scp.reconstruction.engines import CHUNK, ENGINE
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan
 from scp.results import Encoder, ResultSeries
@@ -22,9 +22,6 @@ from scp.results import Encoder, ResultSeries
 if TYPE_CHECKING:
     from scp.reconstruction.frames import Cells
     from scp.reconstruction.volume import Volume
-
-PLANES_OF_A_PART = 32
-"""What one process of several makes at a time: as many planes as share cache lines of the volume."""
 
 VolumeKey = tuple[tuple[FileFacts, ...], tuple[Missing, ...], Policy, PixelFormat]
 
@@ -56,8 +53,8 @@ class RenderJob:
     def parts(self) -> tuple["RenderJob", ...]:
         """Return jobs for several processes, which make the same, one part after the other."""
         wanted = self.wanted
-        firsts = range(0, len(wanted), PLANES_OF_A_PART)
-        return tuple(replace(self, planes=wanted[first : first + PLANES_OF_A_PART]) for first in firsts)
+        firsts = range(0, len(wanted), CHUNK)
+        return tuple(replace(self, planes=wanted[first : first + CHUNK]) for first in firsts)
 
 
 def render(job: RenderJob) -> Iterator[bytes]:
@@ -73,12 +70,17 @@ def render(job: RenderJob) -> Iterator[bytes]:
             f'the node promises "{job.engine}", this worker renders by "{ENGINE}"; install the same '
             "version of mpr-scp on both, and numba on both or on neither"
         )
-    threads = job.threads or len(os.sched_getaffinity(0))
+    threads = threads_of(job.threads)
     volume = _volume(job, threads)
     planes = engine.render_stack(volume, job.plan, job.interpolation, threads, job.wanted)
     encoder = Encoder(job.series)
     for index, plane in zip(job.wanted, planes, strict=True):
         yield encoder.encode(index, plane)
+
+
+def threads_of(setting: int) -> int:
+    """Return how many threads ``reconstruction.threads`` means: 0 is one for each core that we may use."""
+    return setting or len(os.sched_getaffinity(0))
 
 
 def pixels_agree(copies: tuple[FileFacts, FileFacts]) -> Iterator[bytes]:

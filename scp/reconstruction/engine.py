@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scp.model import Interpolation
 from scp.reconstruction import reference
-from scp.reconstruction.engines import ENGINE, KERNELS
+from scp.reconstruction.engines import CHUNK, ENGINE, KERNELS
 from scp.reconstruction.planes import PlanePlan
 from scp.reconstruction.volume import Volume
 
@@ -25,9 +25,6 @@ if ENGINE == KERNELS:
 else:
     render_chunk = reference.render_chunk
     warm = reference.warm
-
-CHUNK = 32
-"""Planes that are made at once: a cache line holds 32 voxels, and sagittal planes share it."""
 
 Plane = NDArray[np.generic]
 
@@ -70,7 +67,8 @@ def render_stack(
     """
     wanted = range(len(plan.positions)) if planes is None else planes
     chunks = [wanted[first : first + CHUNK] for first in range(0, len(wanted), CHUNK)]
-    free = deque(np.empty(_shape(volume, plan, CHUNK), volume.dtype) for _ in range(threads + 1))
+    shape = _shape(volume, plan, min(CHUNK, len(wanted)))
+    free = deque(np.empty(shape, volume.dtype) for _ in range(min(threads + 1, len(chunks))))
     running: deque[tuple[range, Plane, Future[None]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for chunk in chunks:

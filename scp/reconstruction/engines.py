@@ -11,3 +11,6 @@ REFERENCE = "mpr-scp reference 1"
 
 ENGINE = KERNELS if find_spec("numba") else REFERENCE
 """Compiled kernels wherever numba is installed: slower without, the same within one stored value."""
+
+CHUNK = 32
+"""Planes that are made at once: a cache line holds 32 voxels, and sagittal planes share it."""

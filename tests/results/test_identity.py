@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from scp.model import Direction, Interpolation, Method, Missing, Note, Policy
+from scp.part10 import read_facts
 from scp.results import Encoder, ResultOptions, describe, with_pixel_digests
 from scp.results.identity import canonical, uid
+from tests.builders import image, ramp, write, write_series
 from tests.results.planning import CT, digested, one_stating, pixels_of, planned, selected, stating
 
 OPTIONS = ResultOptions(engine="reference 1", software_version="1.0")
@@ -170,3 +172,14 @@ def test_what_json_cannot_say_has_no_digest():
 
 def test_parts_of_a_uid_are_not_run_together():
     assert uid("", "a", "bc") != uid("", "ab", "c")
+
+
+def test_a_file_is_digested_once_until_its_stamp_changes(tmp_path):
+    (path,) = write_series([image(0)], tmp_path)
+    (before,) = with_pixel_digests(read_facts(path))
+    write(image(0, pixels=ramp(1, 8, 10)), path)
+    (after,) = with_pixel_digests(read_facts(path))
+    assert after.pixel_data.sha256 != before.pixel_data.sha256
+    path.unlink()
+    (remembered,) = with_pixel_digests([replace(after, pixel_data=replace(after.pixel_data, sha256=""))])
+    assert remembered == after
