@@ -41,7 +41,7 @@ def render_chunk(
     starts, steps = walk(plan, planes, table)
     slices = np.column_stack([table.heights_mm, table.drift, volume.usable])
     weights = np.array(plan.sample_weights, np.float64)
-    sampling = Sampling(ORDERS[interpolation], METHODS[plan.request.method])
+    sampling = Sampling(ORDERS[interpolation], METHODS[plan.request.method], table.is_even)
     flip = np.int16(-32768 if volume.bias else 0)
     storage = Storage(
         np.int32(volume.padding),
@@ -51,11 +51,7 @@ def render_chunk(
         flip,
     )
     arguments = (volume.values[sample], starts, steps, slices, weights, sampling, storage)
-    family = kernel_of(volume, plan, steps, interpolation)
-    if family is render_general:
-        render_general(*arguments, table.is_even, out)
-    else:
-        family(*arguments, out)
+    kernel_of(volume, plan, steps, interpolation)(*arguments, out)
 
 
 def warm() -> None:
@@ -63,10 +59,10 @@ def warm() -> None:
     voxels, pixels = np.zeros((2, 2, 2), np.int16), np.zeros((1, 1, 1), np.int16)
     places = np.zeros((1, 1, 3)), np.zeros((2, 3)), np.array([[0.0, 0, 0, 1], [1.0, 0, 0, 1]]), np.ones(1)
     storage = Storage(np.int32(0), True, True, np.int16(0), np.int16(0))
-    arguments = (voxels, *places, Sampling(LINEAR, AVERAGE), storage)
+    arguments = (voxels, *places, Sampling(LINEAR, AVERAGE, True), storage)
     render_rows(*arguments, pixels)
     render_tiles(*arguments, pixels)
-    render_general(*arguments, True, pixels)
+    render_general(*arguments, pixels)
 
 
 def kernel_of(

@@ -73,8 +73,9 @@ def sample(volume: Volume, place: Floats, interpolation: Interpolation) -> tuple
     values, held = _weighted(volume, place, interpolation)
     if interpolation is Interpolation.CUBIC and volume.has_holes:
         linear, held_linear = _weighted(volume, place, Interpolation.LINEAR)
-        values = np.where(held < 1 - EDGE, linear, values)
-        held = np.where(held < 1 - EDGE, held_linear, held)
+        padded = abs(held - 1) > EDGE  # cubic weights may be negative
+        values = np.where(padded, linear, values)
+        held = np.where(padded, held_linear, held)
     inside &= held >= MOSTLY
     return values, inside
 

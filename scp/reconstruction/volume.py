@@ -6,6 +6,7 @@ slice's own rescale is brought to the common one, padding becomes one known valu
 here, if the policy says so.
 """
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ from scp.reconstruction.pixels import (
 
 NOWHERE = 1 << 20
 """A padding value that no 16-bit voxel has."""
+
+CACHE_LINE_BYTES = 64
 
 NAMED_FAILURES = 3
 """Files that cannot be had of which a message tells the cause."""
@@ -101,9 +104,7 @@ def read_volume(
             "complete the series, or allow interpolation or padding",
             comment=f"{len(filled)} of {geometry.slices}",
         )
-    values = np.empty(
-        (pixel_format.samples_per_pixel, geometry.slices, geometry.rows, geometry.columns), np.int16
-    )
+    values = _aligned((pixel_format.samples_per_pixel, geometry.slices, geometry.rows, geometry.columns))
     padded = _read_stack(stack, geometry, pixel_format, values, threads or os.cpu_count() or 1)
     usable = np.ones(geometry.slices, dtype=np.bool_)
     bias = bias_of(pixel_format)
@@ -112,6 +113,14 @@ def read_volume(
     for place in filled:
         _fill(volume, place, policy)
     return volume
+
+
+def _aligned(shape: tuple[int, ...]) -> NDArray[np.int16]:
+    """Return room for voxels that starts with a cache line, so that 32 neighbours lie in one, not in two."""
+    size = 2 * math.prod(shape)
+    room = np.empty(size + CACHE_LINE_BYTES, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE_BYTES
+    return room[start : start + size].view(np.int16).reshape(shape)
 
 
 def _read_stack(

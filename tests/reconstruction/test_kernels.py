@@ -89,7 +89,7 @@ def both(scene, plan, interpolation):
     return fast.view(scene.dtype).astype(int), true.view(scene.dtype).astype(int)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 @pytest.mark.parametrize("interpolation", Interpolation)
 def test_kernels_agree_with_the_reference_within_one_value(data, interpolation):

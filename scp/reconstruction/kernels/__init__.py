@@ -8,9 +8,12 @@ Three families, by how the rows of pixels lie in the volume (``engine`` chooses)
   chunk of planes is made at once, one cache line of voxels after the other;
 * ``general``: whatever else; eight voxels are fetched for every pixel.
 
-numba's cache knows a function by the file that it stands in: whoever changes a function that others here call
-clears the cache (``NUMBA_CACHE_DIR``, else ``__pycache__``).
+Compiled code is kept between processes (``keeping``): importing this package settles where.
 
 They take plain arrays, allocate nothing that is large, and release the interpreter's lock. Weights are
 float32, places float64.
 """
+
+from scp.reconstruction.kernels import keeping
+
+keeping.settle()

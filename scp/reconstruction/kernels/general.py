@@ -10,18 +10,22 @@ fixed point (32 bits of fraction), at the border point by point.
 
 import numpy as np
 
+from scp.reconstruction.kernels.lines import fill
 from scp.reconstruction.kernels.places import (
-    EDGE,
     INDEX,
     LINEAR,
+    LINEARLY,
+    NONE,
     WEIGHT,
     axis_taps,
+    clip,
+    entry,
+    inlined,
     inside_range,
     kernel,
-    slice_below,
-    slice_scale,
+    run,
 )
-from scp.reconstruction.kernels.records import ACROSS, DOWN, DRIFT_ROWS, HEIGHT, USABLE
+from scp.reconstruction.kernels.records import ACROSS, DOWN, USABLE
 from scp.reconstruction.kernels.slabs import add, add_true, begin, finish
 
 FRACTION = 32
@@ -31,39 +35,50 @@ TO_WEIGHT = np.float32(1.0 / (1 << 24))
 MARGIN = 1e-6
 """Voxels kept between a walk in fixed point and the border: 4,096 steps are wrong by half of it."""
 
-WHOLE = 1.0 - 1e-5
-"""Weight of true voxels from which none is padding."""
+PADDED = 1e-5
+"""By how much the weight of true voxels is not one where some are padding; cubic weights may be negative."""
 
 
-@kernel
-def render_general(volume, starts, steps, slices, weights, sampling, storage, even, out):
-    """Write *out*; arguments as in ``records``; *even*: one run crosses all slices."""
+@entry
+def render_general(volume, starts, steps, slices, weights, sampling, storage, out):
+    """Write *out*; arguments as in ``records``."""
     planes, rows, columns = out.shape
     method, simple = sampling.method, sampling.order == LINEAR and not storage.has_holes
     line, held = np.empty(columns, np.float32), np.empty(columns, np.float32)
     total, weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
     place, start, step = np.empty(3), np.empty(3), np.empty(3)
-    taps = np.empty((12, 2))
+    k_taps, j_taps, i_taps, one = np.empty((4, 2)), np.empty((4, 2)), np.empty((4, 2)), np.float32(1.0)
     for p in range(planes):
         for r in range(rows):
             begin(method, total, weight)
             for s in range(len(weights)):
                 for axis in range(3):
                     place[axis] = starts[p, s, axis] + r * steps[DOWN, axis]
-                column = 0
+                column = NONE
                 while column < columns:
-                    end = run(place, steps[ACROSS], slices, even, column, columns, start, step)
+                    end = run(place, steps[ACROSS], slices, sampling.even, column, columns, start, step)
                     first, last = clip(volume.shape, start, step, column, end)
                     column = end
                     if first >= last:
                         continue
                     if simple:
                         linear(volume, start, step, first, last, line)
-                        add(method, weights[s], line[first:last], total[first:last], weight[first:last])
+                        inner = line[first:last]
+                        add(
+                            method,
+                            weights[s],
+                            inner,
+                            inner,
+                            one,
+                            np.float32(0.0),
+                            total[first:last],
+                            weight[first:last],
+                        )
                         continue
-                    held[first:last] = np.float32(0.0)
+                    fill(held[first:last], np.float32(0.0))
                     if sampling.order == LINEAR and storage.all_usable:
                         linear_true(volume, storage.padding, start, step, first, last, line, held)
+                    taps = (k_taps, j_taps, i_taps)
                     point_by_point(
                         volume, start, step, first, last, sampling, slices, storage, taps, line, held
                     )
@@ -76,46 +91,6 @@ def render_general(volume, starts, steps, slices, weights, sampling, storage, ev
                         weight[first:last],
                     )
             finish(method, total, weight, storage, out[p, r])
-
-
-@kernel
-def run(place, column_step, slices, even, column, columns, start, step):
-    """Write the affine map column -> (k, j, i) that holds from *column* on; return where it ends."""
-    height, rise = place[0] + column * column_step[0], column_step[0]
-    below = slice_below(height, slices)
-    if rise < 0 and below > 0 and height == slices[below, HEIGHT]:
-        below -= 1
-    end = columns
-    if not even and rise > 0 and below < len(slices) - 2:
-        end = crossing(slices[below + 1, HEIGHT] - height, rise, column, columns)
-    elif not even and rise < 0 and below > 0:
-        end = crossing(slices[below, HEIGHT] - height, rise, column, columns)
-    scale = slice_scale(below, slices)
-    above = min(below + 1, len(slices) - 1)
-    step[0] = rise * scale
-    start[0] = below + (place[0] - slices[below, HEIGHT]) * scale
-    for axis in range(2):
-        drift = slices[below, DRIFT_ROWS + axis]
-        slope = slices[above, DRIFT_ROWS + axis] - drift
-        step[1 + axis] = column_step[1 + axis] - slope * step[0]
-        start[1 + axis] = place[1 + axis] - drift - slope * (start[0] - below)
-    return end
-
-
-@kernel
-def crossing(way, rise, column, columns):
-    """Return the first column after *column* by which a row that rises by *rise* has made its *way*."""
-    return int(min(column + 1 + max(way / rise, 0.0), float(columns)))
-
-
-@kernel
-def clip(shape, start, step, first, last):
-    """Return the part of the columns [first, last) that is inside the volume."""
-    for axis in range(3):
-        first, last = inside_range(
-            start[axis], step[axis], -0.5 - EDGE, shape[axis] - 0.5 + EDGE, first, last
-        )
-    return first, last
 
 
 @kernel
@@ -157,18 +132,18 @@ def linear_at(volume, k, j, i):
     return mix(near, far, np.float32(k - a))
 
 
-@kernel
+@inlined
 def mix(low, high, weight):
     low = np.float32(low)
     return low + (np.float32(high) - low) * weight
 
 
-@kernel
+@inlined
 def fixed(place):
     return np.int64(place * ONE)
 
 
-@kernel
+@inlined
 def fraction(place):
     """Return the fraction of a place in fixed point as a weight: its upper 24 bits."""
     return np.float32(np.int32((place >> 8) & 0xFFFFFF)) * TO_WEIGHT
@@ -231,8 +206,8 @@ def point_by_point(volume, start, step, first, last, sampling, slices, storage, 
             continue
         k, j, i = start[0] + step[0] * c, start[1] + step[1] * c, start[2] + step[2] * c
         value, true = true_at(volume, k, j, i, sampling.order, slices, storage.padding, taps)
-        if sampling.order > LINEAR and true < WHOLE:
-            value, true = true_at(volume, k, j, i, LINEAR, slices, storage.padding, taps)
+        if sampling.order > LINEAR and abs(true - 1.0) > PADDED:
+            value, true = true_at(volume, k, j, i, LINEARLY, slices, storage.padding, taps)
         line[c] = value
         held[c] = true
 
@@ -240,19 +215,20 @@ def point_by_point(volume, start, step, first, last, sampling, slices, storage, 
 @kernel
 def true_at(volume, k, j, i, order, slices, padding, taps):
     """Return the weighted sum of true voxels at one point, and the weight that they hold."""
-    ks = axis_taps(k, volume.shape[0], order, slices, taps, 0)
-    js = axis_taps(j, volume.shape[1], order, slices[:0], taps, 4)
-    columns = axis_taps(i, volume.shape[2], order, slices[:0], taps, 8)
+    k_taps, j_taps, i_taps = taps
+    ks = axis_taps(k, volume.shape[0], order, slices, k_taps)
+    js = axis_taps(j, volume.shape[1], order, slices[:0], j_taps)
+    columns = axis_taps(i, volume.shape[2], order, slices[:0], i_taps)
     value = held = 0.0
     for a in range(ks):
-        above = int(taps[a, INDEX])
+        above = int(k_taps[a, INDEX])
         if slices[above, USABLE] == 0:
             continue
-        for b in range(4, 4 + js):
-            beside, share = int(taps[b, INDEX]), taps[a, WEIGHT] * taps[b, WEIGHT]
-            for c in range(8, 8 + columns):
-                voxel = np.int32(volume[above, beside, int(taps[c, INDEX])])
+        for b in range(js):
+            beside, share = int(j_taps[b, INDEX]), k_taps[a, WEIGHT] * j_taps[b, WEIGHT]
+            for c in range(columns):
+                voxel = np.int32(volume[above, beside, int(i_taps[c, INDEX])])
                 if voxel != padding:
-                    value += share * taps[c, WEIGHT] * voxel
-                    held += share * taps[c, WEIGHT]
+                    value += share * i_taps[c, WEIGHT] * voxel
+                    held += share * i_taps[c, WEIGHT]
     return value, held

@@ -1,7 +1,7 @@
-"""Rows of voxels under the kernels ``rows`` and ``tiles``: blended, and written as pixels.
+"""Rows of voxels under the kernels ``rows`` and ``tiles``: blended into lines, or written as pixels at once.
 
-A line is what a straight run of points parallel to the rows of voxels sees: a weighted sum of one to
-sixteen rows. Where voxels may be padding, the sum of the weights of true ones goes with it.
+A line is what a straight run of points parallel to the rows of voxels sees. Where voxels may be padding, the
+sum of the weights of true ones, *held*, goes with it.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
@@ -9,7 +9,7 @@ sixteen rows. Where voxels may be padding, the sum of the weights of true ones g
 
 import numpy as np
 
-from scp.reconstruction.kernels.places import INDEX, WEIGHT, axis_taps, inlined, kernel
+from scp.reconstruction.kernels.places import INDEX, WEIGHT, inlined, kernel
 from scp.reconstruction.kernels.records import USABLE
 
 MOSTLY = np.float32(0.499)
@@ -19,71 +19,50 @@ LOWEST, HIGHEST = np.float32(-32768.0), np.float32(32767.0)
 HALF = np.float32(0.5)
 
 
-ROOM = 24
-"""Taps (ROOM, 3) of a line: its rows of voxels in the first 16, the two axes' own taps after them."""
-
-SLICE, ROW, SHARE = 0, 1, 2
-"""Columns of the taps of a line: which slice, which row of it, and the weight."""
-
-
-@inlined
-def line_taps(k, j, volume, order, slices, taps):
-    """Find the rows of voxels that make the line at (k, j); return how many they are.
-
-    Rows of slices that are padding are left out, and their weight with them.
-    """
-    above = axis_taps(k, volume.shape[0], order, slices, taps, 16)
-    beside = axis_taps(j, volume.shape[1], order, slices[:0], taps, 20)
-    count = 0
-    for a in range(16, 16 + above):
-        if slices[int(taps[a, INDEX]), USABLE] == 0:
-            continue
-        for b in range(20, 20 + beside):
-            taps[count, SLICE] = taps[a, INDEX]
-            taps[count, ROW] = taps[b, INDEX]
-            taps[count, SHARE] = taps[a, WEIGHT] * taps[b, WEIGHT]
-            count += 1
-    return count
-
-
-@inlined
-def voxels_of(volume, taps, tap, low, high):
-    return volume[int(taps[tap, SLICE]), int(taps[tap, ROW]), low:high]
+@kernel
+def fill(array, value):
+    """Set all of *array*; quicker to compile than an assignment to a slice."""
+    for c in range(len(array)):
+        array[c] = value
 
 
 @kernel
-def blend(volume, taps, count, low, high, line):
-    """Write the weighted sum of *count* rows of *volume* to *line*, columns *low* to *high* - 1."""
-    width = high - low
-    first = voxels_of(volume, taps, 0, low, high)
-    w = np.float32(taps[0, SHARE])
-    if count == 1:
-        for i in range(width):
-            line[i] = w * np.float32(first[i])
-        return
-    second = voxels_of(volume, taps, 1, low, high)
-    v = np.float32(taps[1, SHARE])
-    for i in range(width):
-        line[i] = w * np.float32(first[i]) + v * np.float32(second[i])
-    for tap in range(2, count):
-        row = voxels_of(volume, taps, tap, low, high)
-        w = np.float32(taps[tap, SHARE])
-        for i in range(width):
-            line[i] += w * np.float32(row[i])
-
-
-@kernel
-def blend_true(volume, padding, taps, count, low, high, line, held):
-    """As :func:`blend`, of the voxels that are not *padding*; their weight goes to *held*."""
-    width = high - low
-    line[:width] = np.float32(0.0)
-    held[:width] = np.float32(0.0)
+def drop_padded_slices(slices, taps, count):
+    """Take the weight from taps that are slices of padding."""
     for tap in range(count):
-        row = voxels_of(volume, taps, tap, low, high)
-        w = np.float32(taps[tap, SHARE])
-        for i in range(width):
-            true = w if np.int32(row[i]) != padding else np.float32(0.0)
-            line[i] += true * np.float32(row[i])
+        if slices[int(taps[tap, INDEX]), USABLE] == 0:
+            taps[tap, WEIGHT] = 0.0
+
+
+@kernel
+def blend(volume, taps, count, row, low, high, line):
+    """Write the weighted sum of row *row* of 1, 2 or 4 slices to *line*, columns *low* to *high* - 1."""
+    first = volume[int(taps[0, INDEX]), row, low:high]
+    if count == 1:
+        for i in range(len(first)):
+            line[i] = first[i]
+        return
+    second = volume[int(taps[1, INDEX]), row, low:high]
+    w, v = np.float32(taps[0, WEIGHT]), np.float32(taps[1, WEIGHT])
+    for i in range(len(first)):
+        line[i] = w * np.float32(first[i]) + v * np.float32(second[i])
+    if count == 4:
+        first = volume[int(taps[2, INDEX]), row, low:high]
+        second = volume[int(taps[3, INDEX]), row, low:high]
+        w, v = np.float32(taps[2, WEIGHT]), np.float32(taps[3, WEIGHT])
+        for i in range(len(first)):
+            line[i] += w * np.float32(first[i]) + v * np.float32(second[i])
+
+
+@kernel
+def blend_true(volume, padding, taps, count, row, low, high, share, line, held):
+    """Add what of row *row* is not *padding* to *line*, times *share*, and its weight to *held*."""
+    for tap in range(count):
+        voxels = volume[int(taps[tap, INDEX]), row, low:high]
+        w = np.float32(taps[tap, WEIGHT] * share)
+        for i in range(len(voxels)):
+            true = w if np.int32(voxels[i]) != padding else np.float32(0.0)
+            line[i] += true * np.float32(voxels[i])
             held[i] += true
 
 
@@ -93,34 +72,34 @@ def stored(value, flip):
     return np.int16(min(max(np.floor(value + HALF), LOWEST), HIGHEST)) ^ flip
 
 
-@inlined
-def store_blend(volume, taps, count, low, high, flip, pixels):
-    """Write a line of at most two rows straight to *pixels*: the fastest way, for most coronal planes."""
-    first = voxels_of(volume, taps, 0, low, high)
-    if count == 1:
-        for i in range(high - low):
+@kernel
+def store_pair(volume, k_taps, above, j_taps, beside, low, high, storage, pixels):
+    """Write a line of at most two rows straight to *pixels*: the fastest way, for most thin planes."""
+    a, b = int(k_taps[0, INDEX]), int(k_taps[above - 1, INDEX])
+    c, d = int(j_taps[0, INDEX]), int(j_taps[beside - 1, INDEX])
+    first, second = volume[a, c, low:high], volume[b, d, low:high]
+    w, v = np.float32(k_taps[0, WEIGHT] * j_taps[0, WEIGHT]), np.float32(0.0)
+    if above * beside > 1:
+        v = np.float32(k_taps[above - 1, WEIGHT] * j_taps[beside - 1, WEIGHT])
+    flip = storage.flip
+    if storage.has_holes:
+        store_pair_true(first, second, w, v, storage, pixels)
+    elif above * beside == 1:
+        for i in range(len(first)):
             pixels[i] = first[i] ^ flip
-        return
-    second = voxels_of(volume, taps, 1, low, high)
-    w, v = np.float32(taps[0, SHARE]), np.float32(taps[1, SHARE])
-    for i in range(high - low):
-        pixels[i] = np.int16(np.floor(w * np.float32(first[i]) + v * np.float32(second[i]) + HALF)) ^ flip
+    else:
+        for i in range(len(first)):
+            pixels[i] = np.int16(np.floor(w * np.float32(first[i]) + v * np.float32(second[i]) + HALF)) ^ flip
 
 
-@inlined
-def store_blend_true(volume, taps, count, low, high, storage, pixels):
-    """As :func:`store_blend`, of the voxels that are not padding."""
-    first = voxels_of(volume, taps, 0, low, high)
-    tap = count - 1
-    second = voxels_of(volume, taps, tap, low, high)
-    none, nothing = storage.padding, np.float32(0.0)
-    w = np.float32(taps[0, SHARE])
-    v = np.float32(taps[1, SHARE]) if count == 2 else nothing
-    outside = storage.outside
-    for i in range(high - low):
+@kernel
+def store_pair_true(first, second, w, v, storage, pixels):
+    """Write the weighted sum of two rows of voxels where enough of it is not padding."""
+    none, nothing, outside, flip = storage.padding, np.float32(0.0), storage.outside, storage.flip
+    for i in range(len(first)):
         a = w if np.int32(first[i]) != none else nothing
         b = v if np.int32(second[i]) != none else nothing
         held = a + b
         value = (a * np.float32(first[i]) + b * np.float32(second[i])) / max(held, MOSTLY)
-        pixel = np.int16(np.floor(value + HALF)) ^ storage.flip
+        pixel = np.int16(np.floor(value + HALF)) ^ flip
         pixels[i] = pixel if held >= MOSTLY else outside

@@ -23,10 +23,11 @@ HEIGHT, DRIFT_ROWS, DRIFT_COLUMNS, USABLE = 0, 1, 2, 3
 
 
 class Sampling(NamedTuple):
-    """*order*: voxels that are read along an axis; *method* of a slab."""
+    """*order*: voxels read along an axis; *method* of a slab; *even*: one map holds for all slices."""
 
     order: int
     method: int
+    even: bool
 
 
 class Storage(NamedTuple):

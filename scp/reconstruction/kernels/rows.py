@@ -1,4 +1,9 @@
-"""Planes whose rows of pixels run along rows of voxels."""
+"""Planes whose rows of pixels run along rows of voxels.
+
+A chunk of planes is made row by row: neighbouring planes then read neighbouring rows of voxels. What several
+samples need, a row of voxels blended between slices and brought to the columns of the pixels, is kept for as
+long as its slot of the ring is not wanted by another.
+"""
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 # compiled code: numba infers the types from the arrays it is given
@@ -7,86 +12,110 @@ import math
 
 import numpy as np
 
-from scp.reconstruction.kernels.lines import (
-    ROOM,
-    blend,
-    blend_true,
-    line_taps,
-    store_blend,
-    store_blend_true,
-)
+from scp.reconstruction.kernels.lines import blend, blend_true, drop_padded_slices, fill, store_pair
 from scp.reconstruction.kernels.places import (
     ALIGNED,
     EDGE,
     INDEX,
     NEAREST,
+    NONE,
     WEIGHT,
     axis_taps,
+    entry,
     inside_range,
     is_inside,
     kernel,
     locate_pixel,
 )
 from scp.reconstruction.kernels.records import ACROSS
-from scp.reconstruction.kernels.slabs import add, add_true, begin, finish
+from scp.reconstruction.kernels.slabs import add, add_true, begin, finish, mix
+
+RING = 64
+"""Lines that are kept: with 512 columns they stay in the second cache."""
 
 
-@kernel
+@entry
 def render_rows(volume, starts, steps, slices, weights, sampling, storage, out):
     """Write *out*; arguments as in ``records``."""
     planes, rows, columns = out.shape
     order, method, samples = sampling.order, sampling.method, len(weights)
-    step = steps[ACROSS, 2]
+    step, even, no_place = steps[ACROSS, 2], slices[:0], -1e30
+    lines, holds = np.empty((RING, columns), np.float32), np.ones((RING, columns), np.float32)
+    known = np.full((RING, 3), no_place)  # which row of voxels, at which k and i, lies in each slot
     line, held = np.empty(columns, np.float32), np.empty(columns, np.float32)
     total, weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
     voxels, voxels_held = np.empty(volume.shape[2], np.float32), np.empty(volume.shape[2], np.float32)
-    taps, table, table_start = np.empty((ROOM, 3)), np.empty((columns, 4, 2)), -1e30
-    for p in range(planes):
-        for r in range(rows):
+    table, table_start = np.empty((columns, 4, 2)), no_place
+    k_taps, j_taps, found, last_k, above = np.empty((4, 2)), np.empty((4, 2)), np.empty((4, 2)), no_place, 0
+    for r in range(rows):
+        for p in range(planes):
             pixels = out[p, r]
             begun = False
             for s in range(samples):
-                k, j, i = locate_pixel(starts, steps, slices, p, s, r, 0)
+                k, j, i = locate_pixel(starts, steps, slices, p, s, r, NONE)
                 first, last = inside_row(k, j, i, step, volume, columns)
-                count = line_taps(k, j, volume, order, slices, taps) if first < last else 0
-                if count == 0:
+                if first >= last:
                     continue
+                if k != last_k:
+                    above = axis_taps(k, volume.shape[0], order, slices, k_taps)
+                    drop_padded_slices(slices, k_taps, above)
+                    last_k = k
+                beside = axis_taps(j, volume.shape[1], order, even, j_taps)
                 aligned = is_aligned(i, step, last, volume.shape[2], order)
                 low, high = span(i, step, first, last, volume.shape[2], order, aligned)
-                if samples == 1 and count <= 2 and aligned:
-                    write_row(volume, taps, count, low, first, last, storage, pixels)
+                if samples == 1 and above * beside <= 2 and aligned:
+                    store_pair(volume, k_taps, above, j_taps, beside, low, high, storage, pixels[first:last])
+                    fill(pixels[:first], storage.outside)
+                    fill(pixels[last:], storage.outside)
                     break
                 if not begun:
                     begin(method, total, weight)
                     begun = True
                 if not aligned and i != table_start:
                     table_start = i
-                    find_columns(i, step, volume.shape[2], order, table)
-                a, b = (line[first:last], held[first:last]) if aligned else (voxels, voxels_held)
-                if storage.has_holes:
-                    blend_true(volume, storage.padding, taps, count, low, high, a, b)
-                else:
-                    blend(volume, taps, count, low, high, a)
-                if not aligned:
-                    resample(voxels, low, table[first:last], order, line[first:last])
+                    find_columns(i, step, volume.shape[2], order, even, table)
+                for tap in range(beside):
+                    row = int(j_taps[tap, INDEX])
+                    slot = row % RING
+                    found[tap, INDEX], found[tap, WEIGHT] = slot, j_taps[tap, WEIGHT]
+                    if known[slot, 0] == row and known[slot, 1] == k and known[slot, 2] == i:
+                        continue
+                    known[slot, 0], known[slot, 1], known[slot, 2] = row, k, i
+                    a, b = lines[slot, first:last], holds[slot, first:last]
+                    if not aligned:
+                        a, b = voxels[: high - low], voxels_held[: high - low]
                     if storage.has_holes:
-                        resample(voxels_held, low, table[first:last], order, held[first:last])
+                        fill(a, np.float32(0.0))
+                        fill(b, np.float32(0.0))
+                        blend_true(volume, storage.padding, k_taps, above, row, low, high, 1.0, a, b)
+                    else:
+                        blend(volume, k_taps, above, row, low, high, a)
+                    if not aligned:
+                        resample(a, low, table[first:last], order, lines[slot, first:last])
+                        if storage.has_holes:
+                            resample(b, low, table[first:last], order, holds[slot, first:last])
+                inner_total, inner_weight = total[first:last], weight[first:last]
+                if storage.has_holes or beside > 2:
+                    mix(lines, found, beside, first, line[first:last])
                 if storage.has_holes:
+                    mix(holds, found, beside, first, held[first:last])
                     add_true(
-                        method,
-                        weights[s],
-                        line[first:last],
-                        held[first:last],
-                        total[first:last],
-                        weight[first:last],
+                        method, weights[s], line[first:last], held[first:last], inner_total, inner_weight
                     )
-                else:
-                    add(method, weights[s], line[first:last], total[first:last], weight[first:last])
+                    continue
+                one, other = (
+                    lines[int(found[0, INDEX]), first:last],
+                    lines[int(found[beside - 1, INDEX]), first:last],
+                )
+                w, v = np.float32(found[0, WEIGHT]), np.float32(found[1, WEIGHT] if beside == 2 else 0.0)
+                if beside > 2:
+                    one, w = line[first:last], np.float32(1.0)
+                add(method, weights[s], one, other, w, v, inner_total, inner_weight)
             else:
                 if begun:
                     finish(method, total, weight, storage, pixels)
                 else:
-                    pixels[:] = storage.outside
+                    fill(pixels, storage.outside)
 
 
 @kernel
@@ -94,21 +123,7 @@ def inside_row(k, j, i, step, volume, columns):
     """Return the pixels [first, last) of a row that are inside the volume."""
     if not (is_inside(k, volume.shape[0]) and is_inside(j, volume.shape[1])):
         return 0, 0
-    return inside_range(i, step, -0.5 - EDGE, volume.shape[2] - 0.5 + EDGE, 0, columns)
-
-
-@kernel
-def write_row(volume, taps, count, low, first, last, storage, pixels):
-    """Write a thin row of pixels, each of which is one column of voxels; the first inside is *low*."""
-    high = low + last - first
-    if storage.has_holes:
-        store_blend_true(volume, taps, count, low, high, storage, pixels[first:last])
-    else:
-        store_blend(volume, taps, count, low, high, storage.flip, pixels[first:last])
-    for c in range(first):
-        pixels[c] = storage.outside
-    for c in range(last, len(pixels)):
-        pixels[c] = storage.outside
+    return inside_range(i, step, -0.5 - EDGE, volume.shape[2] - 0.5 + EDGE, NONE, columns)
 
 
 @kernel
@@ -132,11 +147,10 @@ def span(start, step, first, last, size, order, aligned):
 
 
 @kernel
-def find_columns(start, step, size, order, table):
+def find_columns(start, step, size, order, even, table):
     """Write the taps (columns, 4, 2) of every column; of those outside, what the border's has."""
-    even = np.empty((0, 4))
     for c in range(len(table)):
-        count = axis_taps(start + step * c, size, order, even, table[c], 0)
+        count = axis_taps(start + step * c, size, order, even, table[c])
         for tap in range(count, 4):
             table[c, tap, INDEX] = table[c, 0, INDEX]
             table[c, tap, WEIGHT] = 0.0

@@ -9,102 +9,140 @@ of columns the rows of voxels are blended into a tile, which is written out turn
 
 import numpy as np
 
-from scp.reconstruction.kernels.lines import (
-    MOSTLY,
-    ROOM,
-    blend,
-    blend_true,
-    line_taps,
-    store_blend,
-    store_blend_true,
-    stored,
-)
+from scp.reconstruction.kernels.lines import MOSTLY, blend_true, drop_padded_slices, fill, store_pair, stored
 from scp.reconstruction.kernels.places import (
     INDEX,
     LINEAR,
+    NONE,
     WEIGHT,
     axis_taps,
-    inlined,
+    clip,
+    entry,
     is_inside,
     kernel,
-    locate_pixel,
+    run,
 )
-from scp.reconstruction.kernels.records import AVERAGE, MAXIMUM
+from scp.reconstruction.kernels.records import ACROSS, DOWN
+from scp.reconstruction.kernels.slabs import add_true, begin, finish, mix
 
-BLOCK = 64
+BLOCK = 128
 """Columns of a tile: with 32 planes it stays in the first cache."""
 
 
-@kernel
+@entry
 def render_tiles(volume, starts, steps, slices, weights, sampling, storage, out):
     """Write *out*; arguments as in ``records``."""
     planes, rows, columns = out.shape
-    depths = np.zeros((planes, len(weights), 4, 2))
-    inside = np.zeros((planes, len(weights)), np.bool_)
-    low, high, whole = find_depths(volume.shape[2], starts, sampling.order, depths, inside)
-    if low >= high:
-        out[:] = storage.outside
-        return
-    direct = whole and len(weights) == 1 and sampling.order <= LINEAR
-    tile = np.empty((BLOCK, high - low), np.int16)
-    line = np.empty((BLOCK, high - low), np.float32)
-    held = np.ones((BLOCK, high - low), np.float32)
-    hit, taps = np.empty(BLOCK, np.bool_), np.empty((ROOM, 3))
+    order, even = sampling.order, slices[:0]
+    depths, counts = np.zeros((planes, len(weights), 4, 2)), np.zeros((planes, len(weights)), np.int64)
+    low, high, whole = find_depths(volume.shape[2], starts, order, even, depths, counts)
+    direct = whole and len(weights) == 1 and order <= LINEAR
+    ks, js, hit = np.zeros(columns), np.zeros(columns), np.zeros(columns, np.bool_)
+    tile = np.empty((BLOCK, max(high - low, 0)), np.int16)
+    lines, holds = np.empty((high - low, BLOCK), np.float32), np.empty((high - low, BLOCK), np.float32)
+    line, held = np.empty(max(high - low, BLOCK), np.float32), np.empty(max(high - low, BLOCK), np.float32)
+    nothing, turned = np.zeros(high - low, np.float32), np.empty(BLOCK, np.int16)
+    total, weight = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    k_taps, j_taps, last_k, above = np.empty((4, 2)), np.empty((4, 2)), -1e30, 0
     for r in range(rows):
+        trace_row(volume.shape, starts, steps, slices, sampling.even, r, ks, js, hit)
         for block in range(0, columns, BLOCK):
             width = min(BLOCK, columns - block)
+            turned[0] = touch(volume, low, ks[block : block + width], js[block : block + width])
             for c in range(width):
-                k, j, _ = locate_pixel(starts, steps, slices, 0, 0, r, block + c)
-                count = 0
-                if is_inside(k, volume.shape[0]) and is_inside(j, volume.shape[1]):
-                    count = line_taps(k, j, volume, sampling.order, slices, taps)
-                hit[c] = count > 0
-                if count == 0:
+                if not hit[block + c]:
+                    turn_in(nothing, holds, c)
                     continue
-                if direct and count <= 2 and storage.has_holes:
-                    store_blend_true(volume, taps, count, low, high, storage, tile[c])
-                elif direct and count <= 2:
-                    store_blend(volume, taps, count, low, high, storage.flip, tile[c])
-                elif storage.has_holes:
-                    blend_true(volume, storage.padding, taps, count, low, high, line[c], held[c])
+                if ks[block + c] != last_k:
+                    last_k = ks[block + c]
+                    above = axis_taps(last_k, volume.shape[0], order, slices, k_taps)
+                    drop_padded_slices(slices, k_taps, above)
+                beside = axis_taps(js[block + c], volume.shape[1], order, even, j_taps)
+                if direct and above * beside <= 2:
+                    store_pair(volume, k_taps, above, j_taps, beside, low, high, storage, tile[c])
+                    continue
+                fill(line, np.float32(0.0))
+                fill(held, np.float32(0.0))
+                for tap in range(beside):
+                    row, share = int(j_taps[tap, INDEX]), j_taps[tap, WEIGHT]
+                    blend_true(volume, storage.padding, k_taps, above, row, low, high, share, line, held)
+                if direct:
+                    store_line(line, held, storage, tile[c])
                 else:
-                    blend(volume, taps, count, low, high, line[c])
-                if direct and count > 2:
-                    store_line(line[c], held[c], storage, tile[c])
+                    turn_in(line, lines, c)
+                    turn_in(held, holds, c)
             for p in range(planes):
                 pixels = out[p, r, block : block + width]
-                if not direct:
-                    turn_blended(
-                        line, held, hit, low, depths[p], inside[p], weights, sampling, storage, pixels
-                    )
-                elif inside[p, 0]:
-                    turn(tile, hit, int(depths[p, 0, 0, INDEX]) - low, storage.outside, pixels)
-                else:
-                    pixels[:] = storage.outside
+                if direct:
+                    column = int(depths[p, 0, 0, INDEX])
+                    turn(tile, hit[block:], column, counts[p, 0], storage.outside, turned, pixels)
+                    continue
+                begin(sampling.method, total, weight)
+                for s in range(len(weights)):
+                    if counts[p, s] > 0:
+                        mix(lines, depths[p, s], counts[p, s], NONE, line[:BLOCK])
+                        mix(holds, depths[p, s], counts[p, s], NONE, held[:BLOCK])
+                        add_true(sampling.method, weights[s], line[:BLOCK], held[:BLOCK], total, weight)
+                finish(sampling.method, total, weight, storage, pixels)
 
 
 @kernel
-def find_depths(size, starts, order, depths, inside):
-    """Find the taps *depths* (planes, samples, 4, 2) along the rows of voxels, and which are *inside*.
+def find_depths(size, starts, order, even, depths, counts):
+    """Find the taps *depths* (planes, samples, 4, 2) along the rows of voxels, and how many each has.
 
-    Return the voxels [low, high) that are needed, and whether each sample is just one.
+    Return the voxels [low, high) that are needed, from which the taps count, and whether each sample is one.
     """
-    even = np.empty((0, 4))
     low, high, whole = size, 0, True
-    for p in range(inside.shape[0]):
-        for s in range(inside.shape[1]):
-            place = starts[p, s, 2]
-            inside[p, s] = is_inside(place, size)
-            if not inside[p, s]:
+    for p in range(counts.shape[0]):
+        for s in range(counts.shape[1]):
+            if not is_inside(starts[p, s, 2], size):
                 continue
-            count = axis_taps(place, size, order, even, depths[p, s], 0)
-            whole &= count == 1
-            for tap in range(4):
-                if tap >= count:
-                    depths[p, s, tap, INDEX] = depths[p, s, 0, INDEX]
+            counts[p, s] = axis_taps(starts[p, s, 2], size, order, even, depths[p, s])
+            whole &= counts[p, s] == 1
+            for tap in range(counts[p, s]):
                 index = int(depths[p, s, tap, INDEX])
                 low, high = min(low, index), max(high, index + 1)
+    low = min(low, high)
+    for p in range(counts.shape[0]):
+        for s in range(counts.shape[1]):
+            for tap in range(counts[p, s]):
+                depths[p, s, tap, INDEX] -= low
     return low, high, whole
+
+
+@kernel
+def trace_row(shape, starts, steps, slices, even, r, ks, js, hit):
+    """Find k and j of each column of row *r*, and whether it is inside the volume by them."""
+    place, start, step, columns = np.empty(3), np.empty(3), np.empty(3), len(hit)
+    for axis in range(3):
+        place[axis] = starts[0, 0, axis] + r * steps[DOWN, axis]
+    fill(hit, False)
+    column = 0
+    while column < columns:
+        end = run(place, steps[ACROSS], slices, even, column, columns, start, step)
+        start[2], step[2] = 0.0, 0.0
+        first, last = clip(shape, start, step, column, end)
+        for c in range(first, last):
+            ks[c] = min(max(start[0] + step[0] * c, 0.0), shape[0] - 1.0)
+            js[c] = min(max(start[1] + step[1] * c, 0.0), shape[1] - 1.0)
+            hit[c] = True
+        column = end
+
+
+@kernel
+def turn_in(line, lines, c):
+    """Write *line* as column *c* of *lines*."""
+    for i in range(len(lines)):
+        lines[i, c] = line[i]
+
+
+@kernel
+def touch(volume, low, ks, js):
+    """Read a voxel of each row that a block will need: many cache lines are then on their way at once."""
+    seen, last = np.int16(0), volume.shape[0] - 1
+    for c in range(len(ks)):
+        seen ^= volume[min(int(ks[c]) + 1, last), int(js[c]), low]
+    return seen
 
 
 @kernel
@@ -115,38 +153,13 @@ def store_line(line, held, storage, pixels):
         pixels[i] = pixel if held[i] >= MOSTLY else storage.outside
 
 
-@inlined
-def turn(tile, hit, column, outside, pixels):
-    """Write one column of the tile as a piece of a row of pixels."""
-    for c in range(len(pixels)):
-        pixels[c] = tile[c, column] if hit[c] else outside
-
-
 @kernel
-def turn_blended(line, held, hit, low, depths, inside, weights, sampling, storage, pixels):
-    """As :func:`turn`, of pixels that are made of several columns: between voxels, or of a slab."""
+def turn(tile, hit, column, count, outside, turned, pixels):
+    """Write one column of the tile as a piece of a row of pixels, where there is such a column.
+
+    By way of *turned*: single pixels would fill the queue of stores before the first has its cache line.
+    """
     for c in range(len(pixels)):
-        total, weight = np.float32(0.0), np.float32(0.0)
-        for s in range(len(weights) if hit[c] else 0):
-            value, true = np.float32(0.0), np.float32(0.0)
-            for tap in range(sampling.order if inside[s] else 0):
-                at = int(depths[s, tap, INDEX]) - low
-                share = np.float32(depths[s, tap, WEIGHT])
-                value += share * line[c, at]
-                true += share * held[c, at]
-            if true < MOSTLY:
-                continue
-            w = np.float32(weights[s])
-            if sampling.method == AVERAGE:
-                total += w * (value / true)
-            elif weight == 0:
-                total = value / true
-            elif sampling.method == MAXIMUM:
-                total = max(total, value / true)
-            else:
-                total = min(total, value / true)
-            weight += w
-        if weight == 0:
-            pixels[c] = storage.outside
-        else:
-            pixels[c] = stored(total / weight if sampling.method == AVERAGE else total, storage.flip)
+        turned[c] = tile[c, column] if hit[c] and count > 0 else outside
+    for c in range(len(pixels)):
+        pixels[c] = turned[c]
