@@ -12,7 +12,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from scp.model import Operation, Value
+from scp.model import Header, Operation, Value
+from scp.reconstruction.pixels import inverted, stored_range
 from scp.results.acquisition import (
     lossy_image_compression,
     lossy_method,
@@ -104,10 +105,23 @@ def _window(keyword: str) -> Callable[[Basis], Any]:
         centers, widths = header.numbers("WindowCenter"), header.numbers("WindowWidth")
         if basis.colour or not centers or len(centers) != len(widths) or min(widths) <= 0:
             return None
+        if keyword == "WindowCenter" and inverted(header):
+            return tuple(_turned(header, center) for center in centers)
         several = keyword != "VOILUTFunction" and len(header.texts(keyword)) != len(centers)
         return None if several else header.get(keyword)
 
     return value
+
+
+def _turned(header: Header, center: float) -> float:
+    """Return the center under which values that were turned round look as they did before (C.11.2.1.2).
+
+    The linear function is not symmetric: it has its middle half a value below the center.
+    """
+    slope, intercept = header.number("RescaleSlope") or 1.0, header.number("RescaleIntercept") or 0.0
+    ends = slope * sum(stored_range(header)) + 2 * intercept
+    is_linear = header.text("VOILUTFunction") in ("", "LINEAR")
+    return ends - center + (1.0 if is_linear else 0.0)
 
 
 TYPE_2 = Presence.ALWAYS

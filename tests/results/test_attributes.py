@@ -2,12 +2,14 @@ import inspect
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydicom.datadict import tag_for_keyword
 
 import scp.results
 from scp.errors import Refused
 from scp.model import HEADER_KEYWORDS, UNDECODABLE, Direction, Method, Note
+from scp.reconstruction.pixels import pixel_format
 from scp.results import Encoder, ResultOptions, describe
 from scp.results.attributes import COMMON, MADE_NEW, TAKEN_FROM_THE_OPTIONS, TAKEN_FROM_THE_SOURCE
 from scp.results.multiframe import GRAYSCALE_WORD_ROWS
@@ -210,6 +212,44 @@ def test_several_windows_keep_their_explanations(stack):
     assert list(ds.WindowCenter) == [40, -600]
     assert list(ds.WindowCenterWidthExplanation) == ["soft", "lung"]
     assert ds.VOILUTFunction == "LINEAR_EXACT"
+
+
+@pytest.mark.parametrize("function", ["", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(
+    "rescale", [{}, {"RescaleSlope": 2.0, "RescaleIntercept": 10.0, "RescaleType": "US"}]
+)
+def test_values_that_are_turned_round_look_as_they_did_under_a_window_turned_with_them(
+    stack, function, rescale
+):
+    taken_out = dict.fromkeys(("RescaleSlope", "RescaleIntercept", "RescaleType", "VOILUTFunction"))
+    turned = taken_out | rescale | ({"VOILUTFunction": function} if function else {})
+    source = all_stating(
+        stack,
+        **turned,
+        Modality="CR",
+        PhotometricInterpretation="MONOCHROME1",
+        PixelRepresentation=0,
+        BitsStored=12,
+        WindowCenter=(1000.0, 300.0),
+        WindowWidth=(501.0, 90.0),
+    )
+    ds = header(source, stored=pixel_format(source))
+    stored = np.arange(4096)
+    slope, intercept = rescale.get("RescaleSlope", 1.0), rescale.get("RescaleIntercept", 0.0)
+    for index, center in enumerate((1000.0, 300.0)):
+        width = (501.0, 90.0)[index]
+        white_is_low = 1.0 - grey(stored * slope + intercept, center, width, function)
+        made = (4095 - stored) * slope + intercept
+        assert np.allclose(grey(made, ds.WindowCenter[index], width, function), white_is_low)
+
+
+def grey(values, center, width, function):
+    """Return what PS3.3 C.11.2.1.2 and C.11.2.1.3 make of *values*, 0 to 1."""
+    if function == "SIGMOID":
+        return 1.0 / (1.0 + np.exp(-4.0 * (values - center) / width))
+    if function == "LINEAR_EXACT":
+        return np.clip((values - center) / width + 0.5, 0.0, 1.0)
+    return np.clip((values - (center - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("width", [None, (400.0, 1500.0), 0.0])
