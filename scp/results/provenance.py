@@ -17,6 +17,7 @@ from scp.errors import Code
 from scp.model import Direction, FileFacts, Header, Method, Missing, Operation, PlaneRequest, Policy
 from scp.results.basis import Basis
 from scp.results.values import decimal_string, is_undecodable, item
+from scp.selection import ends, holes, markers
 
 PRODUCT = "mpr-scp"
 
@@ -51,7 +52,6 @@ SLAB_SENTENCES = {
 }
 
 FILLED_WORDS = {Policy.INTERPOLATE: "interpolated", Policy.PAD: "padded", Policy.REFUSE: "missing"}
-PREFIXES = {Policy.INTERPOLATE: "INTERPOLATED", Policy.PAD: "INCOMPLETE", Policy.REFUSE: "INCOMPLETE"}
 """What became of missing images, by the policy."""
 
 NOTE_SENTENCES = {
@@ -82,7 +82,7 @@ class SourceReference:
 def series_description(basis: Basis) -> str:
     """Return Series Description: what to beware of, what it is, then as much of the source's as LO holds."""
     request, plan = basis.plan.request, basis.plan
-    words = [*warnings(basis), plane_words(request, plan.interval_mm, plan.thickness_mm)]
+    words = [*markers(basis.report), plane_words(request, plan.interval_mm, plan.thickness_mm)]
     ours = " ".join(words)[:LO_CHARACTERS]
     source = basis.middle.text("SeriesDescription").replace("\\", "/").strip()
     if is_undecodable(source):
@@ -110,35 +110,14 @@ def plane_words(request: PlaneRequest, interval_mm: float, thickness_mm: float) 
     return words if thickness_mm == interval_mm else f"{words} {_millimetres(thickness_mm)}"
 
 
-def warnings(basis: Basis) -> list[str]:
-    """Return the words with which Series Description begins where a result is not simply whole."""
-    notes = {note.code for note in basis.report.notes}
-    found = [PREFIXES[basis.report.rules.policy]] if filled(basis) else []
-    if Code.ENDS_MISSING in notes or beyond_ends(basis):
-        found.append("INCOMPLETE")
-    if Code.ADOPTED in notes:
-        found.append("ADOPTED")
-    return list(dict.fromkeys(found))
-
-
-def filled(basis: Basis) -> list[Missing]:
-    """Return the missing images between two of the stack: what the policy fills."""
-    return [missing for missing in basis.report.missing if 0 < missing.before < len(basis.stack)]
-
-
-def beyond_ends(basis: Basis) -> list[Missing]:
-    """Return the images that are known to lack before the first or after the last of the stack."""
-    return [missing for missing in basis.report.missing if not 0 < missing.before < len(basis.stack)]
-
-
 def image_comments(basis: Basis) -> str:
     """Return Image Comments: ``used 118 of 120; interpolated 7, 8; ends missing``."""
     used = len(basis.stack)
     parts = [f"used {used} of {used + len(basis.report.missing)}"]
-    if filled(basis):
-        parts.append(f"{FILLED_WORDS[basis.report.rules.policy]} {named(filled(basis))}")
-    if beyond_ends(basis):
-        parts.append(f"missing {named(beyond_ends(basis))}")
+    if holes(basis.report):
+        parts.append(f"{FILLED_WORDS[basis.report.rules.policy]} {named(holes(basis.report))}")
+    if ends(basis.report):
+        parts.append(f"missing {named(ends(basis.report))}")
     parts += [note.code.replace("-", " ") for note in basis.report.notes if note.code in NOTE_SENTENCES]
     return "; ".join(dict.fromkeys(parts))
 

@@ -9,7 +9,6 @@ from scp.selection.middle import current_of_series
 from scp.selection.report import (
     as_json,
     counts,
-    derivation_text,
     ends,
     holes,
     image_comments,
@@ -22,7 +21,6 @@ __all__ = [
     "as_json",
     "counts",
     "current_of_series",
-    "derivation_text",
     "ends",
     "holes",
     "image_comments",

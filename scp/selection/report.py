@@ -1,8 +1,8 @@
 """Views of a selection report, and nothing else: counts, JSON, comments of DICOM, the refusal.
 
-Every view is derived from the report alone and decides nothing. What goes into results (Derivation
-Description (0008,2111), the words before Series Description) tells only what their pixels depend on, so
-that the same sources give the same bytes. No view holds patient data.
+Every view is derived from the report alone and decides nothing. What goes into results (the words before
+Series Description) tells only what their pixels depend on, so that the same sources give the same bytes. No
+view holds patient data.
 """
 
 from collections import Counter
@@ -14,9 +14,6 @@ from scp.model import Missing, Policy, SelectionReport
 
 DECIMALS = 4
 """Of a position in JSON: a ten thousandth of a millimetre."""
-
-SERIES_NOTES = (Code.ADOPTED, Code.ENDS_MISSING, Code.VARIABLE_SPACING, Code.GANTRY_TILT)
-"""Notes that the pixels of the results depend on, in the order in which they are told."""
 
 
 def counts(report: SelectionReport) -> dict[str, int]:
@@ -97,37 +94,19 @@ def holes(report: SelectionReport) -> tuple[Missing, ...]:
 
 def ends(report: SelectionReport) -> tuple[Missing, ...]:
     """Return the missing images beyond the first and the last slice."""
-    return report.missing[len(holes(report)) :]
+    return tuple(missing for missing in report.missing if not 0 < missing.before < len(report.stack))
 
 
 def markers(report: SelectionReport) -> tuple[str, ...]:
     """Return the words with which the Series Description of the results begins."""
     codes = {note.code for note in report.notes}
-    filled = bool(holes(report))
+    filled, policy = bool(holes(report)), report.rules.policy
     words = {
-        "INTERPOLATED": filled and report.rules.policy is Policy.INTERPOLATE,
-        "INCOMPLETE": (filled and report.rules.policy is Policy.PAD) or Code.ENDS_MISSING in codes,
+        "INTERPOLATED": filled and policy is Policy.INTERPOLATE,
+        "INCOMPLETE": (filled and policy is Policy.PAD) or Code.ENDS_MISSING in codes or bool(ends(report)),
         "ADOPTED": Code.ADOPTED in codes,
     }
     return tuple(word for word, applies in words.items() if applies)
-
-
-def derivation_text(report: SelectionReport) -> str:
-    """Return what Derivation Description (0008,2111) says of the sources: used, filled, missing, shape."""
-    done = "interpolated" if report.rules.policy is Policy.INTERPOLATE else "left empty"
-    filled, lacking = holes(report), ends(report)
-    parts = [
-        f"{len(report.stack)} source images",
-        f"{done} {_named(filled)}" if filled else "",
-        f"missing at the ends {_named(lacking)}" if lacking else "",
-        *(_told(note.code, note.detail) for note in report.notes if note.code in SERIES_NOTES[2:]),
-        "adopted without Series Instance UID" if Code.ADOPTED in {n.code for n in report.notes} else "",
-    ]
-    return "; ".join(part for part in parts if part)
-
-
-def _told(code: str, detail: str) -> str:
-    return f"{code.replace('-', ' ')} ({detail})" if detail else code.replace("-", " ")
 
 
 def _named(missing: tuple[Missing, ...]) -> str:
