@@ -1,9 +1,8 @@
 """Engine rows of ``bench mpr``: the same planes of one volume in memory by us, by VTK and by SimpleITK.
 
-300 x 512 x 512 int16, streamed in chunks of as many planes as ours makes at once, into buffers that are used
-again wherever the engine lets one, on the same cores. The planes are compared once, before anything counts:
-equal to within one stored value but for :data:`ODD_SHARE` of the pixels (those at the very edge, where one
-engine finds the volume and the other does not).
+300 x 512 x 512 int16, streamed in chunks of planes, into buffers that are used again wherever the engine lets
+one, on the same cores. The planes are compared once, before anything counts: to within one stored value but for :data:`ODD_SHARE` of the pixels (those at the very edge, where one engine
+finds the volume and the other does not).
 """
 
 import math
@@ -29,6 +28,8 @@ from scp.reconstruction.volume import NOWHERE, Volume
 SLICES, SIDE = 300, 512
 OUTSIDE = -1000
 ODD_SHARE = 0.001
+CHUNK = 16
+"""Planes that VTK and SimpleITK are asked for at once; our engine has a number of its own."""
 
 OBLIQUE = (0.8, 0.6, 0.0, 0.36, -0.48, -0.8)
 """Row and column cosines at an angle to every axis."""
@@ -194,8 +195,8 @@ def _drain(planes: Engine) -> None:
 
 def _chunks(wanted: PlanePlan) -> Iterator[range]:
     count = len(wanted.positions)
-    for first in range(0, count, engine.CHUNK):
-        yield range(first, min(first + engine.CHUNK, count))
+    for first in range(0, count, CHUNK):
+        yield range(first, min(first + CHUNK, count))
 
 
 def _travel(wanted: PlanePlan) -> tuple[float, float, float]:

@@ -28,7 +28,7 @@ from scp.cli.bench.measuring import (
 )
 from scp.cli.bench.programs import simpleitk
 from scp.cli.bench.senders import send_raw
-from scp.cli.bench.servers import Server, Start, node, orthanc
+from scp.cli.bench.servers import Server, Start, orthanc, unsynced
 from scp.cli.bench.wire import Association
 
 STUDIES = 5_000
@@ -42,7 +42,7 @@ RETURN_KEYS = ("PatientName", "PatientID", "StudyDate", "StudyTime", "AccessionN
 
 def trials(ground: Ground) -> list[Trial]:
     what = f"C-FIND among {STUDIES:,} studies"
-    start = orthanc
+    start = partial(orthanc, synced=False)
     return [
         Trial(Row("find-all", f"{what}: all", "Orthanc", TIME, 1.0, 0.6), partial(_find, ground, start, "")),
         Trial(
@@ -63,9 +63,9 @@ def trials(ground: Ground) -> list[Trial]:
 def _find(ground: Ground, theirs: Start, study_instance_uid: str, pairs: int) -> Finding:
     images = small_instances(STUDIES, 1)
     identifier = study_query(study_instance_uid)
-    with node(ground.on_disk("ours")) as us, theirs(ground.on_disk("theirs")) as them:
+    with unsynced(ground.on_disk("ours")) as us, theirs(ground.on_disk("theirs")) as them:
         for server in (us, them):
-            send_raw(server, [images])
+            send_raw(server, [images[first::4] for first in range(4)])
         found = [studies(find(server, identifier)) for server in (us, them)]
         if found[0] != found[1] or len(found[0]) != (1 if study_instance_uid else STUDIES):
             raise ResultsDiffer(f"{us.name} finds {len(found[0])} studies, {them.name} {len(found[1])}")

@@ -80,6 +80,11 @@ def node(folder: Path, settings: Settings | None = None) -> Iterator[Server]:
         yield Server("mpr-scp", f"{synced}, indexed", "MPRSCP", port, folder / "archive", pid)
 
 
+def unsynced(folder: Path) -> AbstractContextManager[Server]:
+    """Run this node without syncing what it is sent: fast to fill."""
+    return node(folder, {"archive": {"durable": False}})
+
+
 @contextlib.contextmanager
 def receiver(folder: Path) -> Iterator[Server]:
     """Run the network of this node over a plain folder: nothing synced, nothing indexed."""
@@ -115,14 +120,16 @@ def dcmqrscp(folder: Path, movers: Mapping[str, int] | None = None) -> Iterator[
 
 
 @contextlib.contextmanager
-def orthanc(folder: Path, movers: Mapping[str, int] | None = None) -> Iterator[Server]:
-    """Run Orthanc; files and index are synced, as ``SyncStorageArea`` has it."""
+def orthanc(
+    folder: Path, movers: Mapping[str, int] | None = None, *, synced: bool = True
+) -> Iterator[Server]:
+    """Run Orthanc; *synced* is its ``SyncStorageArea``."""
     folder.mkdir(parents=True, exist_ok=True)
     port, http_port = free_port(), free_port()
     settings = {
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
-        "SyncStorageArea": True,
+        "SyncStorageArea": synced,
         "DicomAet": "ORTHANC",
         "DicomPort": port,
         "HttpPort": http_port,
@@ -140,7 +147,8 @@ def orthanc(folder: Path, movers: Mapping[str, int] | None = None) -> Iterator[S
     configuration = folder / "orthanc.json"
     configuration.write_text(json.dumps(settings))
     with _serving([installed("Orthanc"), configuration], port, folder) as pid:
-        yield Server("Orthanc", "synced, indexed", "ORTHANC", port, folder / "storage", pid)
+        does = "synced, indexed" if synced else "not synced, indexed"
+        yield Server("Orthanc", does, "ORTHANC", port, folder / "storage", pid)
 
 
 @contextlib.contextmanager

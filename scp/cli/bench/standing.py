@@ -25,7 +25,7 @@ from scp.cli.bench.measuring import (
     seconds_of,
 )
 from scp.cli.bench.senders import raw, send_raw
-from scp.cli.bench.servers import Server, node
+from scp.cli.bench.servers import Server, node, unsynced
 from scp.cli.bench.store import Load
 from scp.cli.bench.wire import Association
 
@@ -35,8 +35,6 @@ WATCHED_S = 3.0
 FEW, MANY = 1_000, 20_000
 EACH = 100
 """Instances in the index, and those of one study."""
-
-UNSYNCED = {"archive": {"durable": False}}
 
 ROOM = {"limits": {"associations": IDLE, "associations_per_peer": IDLE}}
 
@@ -93,6 +91,7 @@ def _start_s(folder: Path) -> float:
 def _grown(ground: Ground, count: int) -> Path:
     """Return a folder for ``servers.node`` whose archive holds *count* small instances."""
     folder = ground.on_disk("grown")
-    with node(folder, UNSYNCED) as server:
-        send_raw(server, [small_instances(count // EACH, EACH)])
+    with unsynced(folder) as server:
+        images = small_instances(count // EACH, EACH)
+        send_raw(server, [images[first::4] for first in range(4)])
     return folder

@@ -32,6 +32,7 @@ from scp.cli.bench.servers import (
     pynetdicom_storescp,
     receiver,
     storescp,
+    unsynced,
 )
 from scp.cli.bench.syncs import count_syncs
 
@@ -108,8 +109,6 @@ def _rate(contest: Contest, seconds: float) -> str:
         return f"{1000 * seconds:.1f} ms an image"
     return f"{contest.slices / seconds:.0f} objects/s"
 
-
-unsynced = partial(node, settings={"archive": {"durable": False}})
 
 CT = "C-STORE CT 0.5 MB, one association"
 SMALL = "C-STORE CT 8 KB"
