@@ -11,9 +11,11 @@ A child speaks in pairs of messages: one byte that says what follows, then the t
 import multiprocessing
 import pickle
 import resource
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -61,16 +63,27 @@ def run(
     """
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_work, args=(theirs, function, job, limits), daemon=True)
+    takes_job, gives_job = context.Pipe(duplex=False)
+    child = context.Process(target=_work, args=(theirs, takes_job, function, limits), daemon=True)
     child.start()
     theirs.close()
+    takes_job.close()
+    giving = threading.Thread(target=_give, args=(gives_job, pickle.dumps(job)), name="giving", daemon=True)
+    giving.start()
     try:
         yield from _receive(ours, child, limits, cancelled)
     finally:
         child.kill()
         child.join()
         child.close()
+        giving.join()
         ours.close()
+
+
+def _give(pipe: Connection, job: bytes) -> None:
+    """Hand a job over; a pipe holds 64 KiB, and a child that hangs before it reads must not hold us."""
+    with pipe, suppress(OSError):
+        pipe.send_bytes(job)
 
 
 def _receive(
@@ -109,10 +122,13 @@ def _wait_for_message(pipe: Connection, deadline: float, limits: Limits, cancell
             return
 
 
-def _work(pipe: Connection, function: Callable[[Job], Iterator[bytes]], job: Job, limits: Limits) -> None:
+def _work(
+    pipe: Connection, takes_job: Connection, function: Callable[[Job], Iterator[bytes]], limits: Limits
+) -> None:
     """Be the child: do the work and say how it ended."""
-    _limit_memory(limits.memory_bytes)
     try:
+        job = pickle.loads(takes_job.recv_bytes())
+        _limit_memory(limits.memory_bytes)
         for item in function(job):
             pipe.send_bytes(ITEM)
             pipe.send_bytes(item)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scp.errors import BadRequest, Cancelled, DecodingFailed, MprScpError, Refused, WorkerFailed
+from scp.isolation import local
 from scp.isolation.local import Limits, run
 
 GENEROUS = Limits(memory_bytes=1 << 30, deadline_s=60)
@@ -99,6 +100,26 @@ def test_a_hanging_child_is_refused_by_the_deadline_and_gone() -> None:
     with pytest.raises(Refused) as caught:
         next(work)
     assert caught.value.code == "deadline" and not exists(pid)
+
+
+def hang_before_it_reads(_: bytes) -> Iterator[bytes]:
+    yield b""
+
+
+def test_a_child_that_hangs_before_it_reads_its_job_is_refused_by_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = local.ForkServerProcess.start
+
+    def stopped(child: local.ForkServerProcess) -> None:
+        real(child)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(local.ForkServerProcess, "start", stopped)
+    with pytest.raises(Refused) as caught:
+        list(run(hang_before_it_reads, bytes(1 << 20), Limits(1 << 30, deadline_s=0.5), never))
+    assert caught.value.code == "deadline"
 
 
 def test_cancellation_kills_the_child() -> None:
