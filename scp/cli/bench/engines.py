@@ -1,8 +1,9 @@
 """Engine rows of ``bench mpr``: the same planes of one volume in memory by us, by VTK and by SimpleITK.
 
 300 x 512 x 512 int16, streamed in chunks of planes, into buffers that are used again wherever the engine lets
-one, on the same cores. The planes are compared once, before anything counts: to within one stored value but for :data:`ODD_SHARE` of the pixels (those at the very edge, where one engine
-finds the volume and the other does not).
+one, on the same cores. The planes are compared once, before anything counts: equal to within one stored value
+but for :data:`ODD_SHARE` of the pixels (those at the very edge, where one engine finds the volume and the
+other does not).
 """
 
 import math
