@@ -100,7 +100,7 @@ class Node:
 
     def _wire(self, config: Config) -> ServiceContext:
         """Return what the services use from now on."""
-        workshop = Workshop(config, self._budget, self._results)
+        workshop = Workshop(config, self._budget, self._results, self._archive)
         means = means_with_archive(config, self._archive, workshop, self._peer_states)
         mpr = MprService(means, self._archive, self._results)
         requestor = partial(Requestor, config, conversion=Transcoding(config, self._budget))

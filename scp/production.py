@@ -6,6 +6,7 @@ all that decides their bytes.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from scp.errors import Code, Refused
 from scp.isolation import dask, local
 from scp.isolation.ahead import Ahead
 from scp.isolation.budget import MemoryBudget
-from scp.model import FileRef, IsCancelled, MPRRequest, SelectionReport, Takes
+from scp.model import FileRef, Incoming, IsCancelled, MPRRequest, Origin, SelectionReport, Sink, Takes
 from scp.part10 import file_ref
 from scp.reconstruction.engines import CHUNK, ENGINE
 from scp.reconstruction.geometry import volume_geometry
@@ -40,17 +41,24 @@ THREAD_BYTES = 16 << 20
 VOXEL_TEMPORARIES = 32
 """Bytes for each voxel of the slice that a thread reads; a rescale by no whole number takes most."""
 
+FILED_AT_ONCE = 8
+"""Objects that go through the archive's door together: they share its syncs."""
+
+FRAGMENT_BYTES = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What rendering may use: the memory that all children share, and the results that are kept.
 
+    With ``results.keep`` finished results also go through the door of *archive*, where there is one.
     Raises ``ConfigurationError`` where the configured executor cannot be had.
     """
 
     config: Config
     budget: MemoryBudget
     results: ResultCache | None = None
+    archive: Sink | None = None
 
     def __post_init__(self) -> None:
         if self.config.reconstruction.executor != LOCAL:
@@ -114,22 +122,51 @@ def produce(
 
     Those that are not kept already are made in the empty folder *spool*, which ceases to exist where they are
     kept from now on. Planes are rendered while earlier ones are consumed. Raises ``Refused``
-    (``out-of-resources``, ``deadline``), ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``.
+    (``out-of-resources``, ``deadline``), ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``; where the archive
+    is to keep them and cannot, ``StoreRefused`` and ``IndexUnavailable``.
     """
     uid = prospect.series.series_instance_uid
     results = workshop.results
     with results.lease(uid) if results else nullcontext(()) as kept:
         if kept:
-            yield from map(file_ref, kept)
+            yield from _whole(map(file_ref, kept), workshop)
             return
 
     def render(stopped: Callable[[], bool]) -> Iterator[Path]:
         return _render(prospect, workshop, spool, lambda: stopped() or cancelled())
 
     with Ahead(render) as paths:
-        yield from map(file_ref, paths)
+        yield from _whole(map(file_ref, paths), workshop)
     if results:
         results.keep(uid, spool)
+
+
+def _whole(refs: Iterable[FileRef], workshop: Workshop) -> Iterator[FileRef]:
+    """Yield *refs*; once nobody stopped before the last, the archive keeps them if it is to."""
+    if workshop.archive is None or not workshop.config.results.keep:
+        yield from refs
+        return
+    made = []
+    for ref in refs:
+        yield ref
+        made.append(ref)
+    begin, ae_title = workshop.archive.begin, workshop.config.node.ae_title
+    with ThreadPoolExecutor(FILED_AT_ONCE) as pool:
+        list(pool.map(lambda ref: _store(ref, begin, ae_title), made))
+
+
+def _store(ref: FileRef, begin: Callable[[Origin], Incoming], ae_title: str) -> None:
+    """Let one object in by the archive's door, as if this node had sent it to itself."""
+    incoming = begin(Origin(ref.sop_class_uid, ref.sop_instance_uid, ref.transfer_syntax_uid, ae_title))
+    try:
+        with ref.path.open("rb") as file:
+            file.seek(ref.offset)
+            while fragment := file.read(FRAGMENT_BYTES):
+                incoming.write(fragment)
+        incoming.commit()
+    except BaseException:
+        incoming.abandon()
+        raise
 
 
 def _render(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled) -> Iterator[Path]:

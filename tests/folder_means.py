@@ -3,23 +3,31 @@
 from pathlib import Path
 from typing import Any
 
-from scp.archive import ResultCache
+from scp.archive import Archive, ResultCache
 from scp.completion import Surroundings
 from scp.config import Config
+from scp.current import NoHoldings
 from scp.isolation.budget import MemoryBudget
 from scp.model import Direction, FileFacts, MPRRequest, PlaneRequest
 from scp.part10 import read_facts
-from scp.current import NoHoldings
 from scp.pipeline import Means
 from scp.production import Workshop
 
 TRANSVERSE = PlaneRequest(Direction.TRANSVERSE, interval_mm=1.0)
 
 
-def means_of(top: Path, *, kept: ResultCache | None = None, memory: int = 0, **sections: Any) -> Means:
+def means_of(
+    top: Path,
+    *,
+    kept: ResultCache | None = None,
+    memory: int = 0,
+    archive: Archive | None = None,
+    **sections: Any,
+) -> Means:
     """Return means that search *top* and below; *sections* are those of the configuration.
 
-    *kept* holds finished results; *memory* (bytes) is what all children share, in place of limits.memory.
+    *kept* holds finished results; *memory* (bytes) is what all children share, in place of limits.memory;
+    *archive* is where ``results.keep`` files results.
     """
     config = Config(archive={"root": top / "archive"}, **sections)
 
@@ -28,7 +36,7 @@ def means_of(top: Path, *, kept: ResultCache | None = None, memory: int = 0, **s
         return tuple(facts for path in entries for facts in read_facts(path))
 
     surroundings = Surroundings(read_folder, top=top, searches=("ancestors",))
-    workshop = Workshop(config, MemoryBudget(memory or config.limits.memory), kept)
+    workshop = Workshop(config, MemoryBudget(memory or config.limits.memory), kept, archive)
     return Means(config, read_folder, NoHoldings(), lambda _: surroundings, workshop)
 
 

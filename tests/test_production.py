@@ -4,16 +4,19 @@ The series has 12 axial slices of 8 x 10 pixels of 1 mm, 2 mm apart.
 """
 
 import multiprocessing
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
 import pytest
 
 from scp import pipeline
-from scp.archive import ResultCache
+from scp.archive import Archive, ResultCache
+from scp.config import Config
 from scp.errors import BadRequest, Cancelled, Refused
 from scp.isolation import local
-from scp.model import Direction, IsCancelled, PlaneRequest
+from scp.model import Direction, FileFacts, IsCancelled, PlaneRequest
 from scp.pipeline import Means
 from scp.production import Prospect, produce
 from tests.builders import series, write, write_series
@@ -180,3 +183,52 @@ def test_planes_that_miss_the_volume_are_refused_before_anything_is_made(folder)
     beside = PlaneRequest(Direction.TRANSVERSE, position=(0.0, 0.0, 500.0))
     with pytest.raises(BadRequest):
         prospect_of(folder, means_of(folder.parent), beside)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[Archive]:
+    with Archive.open(Config(archive={"root": tmp_path / "archive", "minimum_free": 1}).archive) as opened:
+        yield opened
+
+
+def kept_in(archive: Archive, prospect: Prospect) -> list[FileFacts]:
+    series = prospect.series
+    return list(archive.series_files(series.study_instance_uid, series.series_instance_uid))
+
+
+KEEP = {"keep": True}
+
+
+@pytest.mark.parametrize("sop_class", ["secondary_capture", "source", "multiframe"])
+def test_results_that_are_to_be_kept_are_filed_and_are_never_sources(folder, archive, tmp_path, sop_class):
+    means = means_of(folder.parent, archive=archive, results=KEEP)
+    request = asked(folder, sop_class=sop_class)
+    prospect = pipeline.preview(request, means, never)
+    files = made(prospect, means, new_spool(tmp_path))
+    filed = kept_in(archive, prospect)
+    assert {facts.sop_instance_uid for facts in filed} == set(prospect.series.sop_instance_uids)
+    pixels = {ds.SOPInstanceUID: ds.PixelData for ds in map(pydicom.dcmread, map(BytesIO, files))}
+    assert all(pydicom.dcmread(facts.path).PixelData == pixels[facts.sop_instance_uid] for facts in filed)
+    report = pipeline.explain(asked(filed[0].path), means, never)
+    assert report.verdict == "not-a-source-image"
+
+
+def test_a_result_from_the_cache_is_filed_too_and_only_once(folder, results, archive, tmp_path):
+    plain = means_of(folder.parent, kept=results)
+    prospect = prospect_of(folder, plain)
+    made(prospect, plain, new_spool(tmp_path))
+    keeping = means_of(folder.parent, kept=results, archive=archive, results=KEEP)
+    for _ in range(2):
+        made(prospect_of(folder, keeping), keeping, new_spool(tmp_path))
+        assert len(kept_in(archive, prospect)) == len(prospect.series.sop_instance_uids)
+
+
+def test_what_is_stopped_or_not_to_be_kept_leaves_nothing_in_the_archive(folder, archive, tmp_path):
+    stopped = means_of(folder.parent, archive=archive, results=KEEP)
+    prospect = prospect_of(folder, stopped)
+    refs = produce(prospect, stopped.workshop, new_spool(tmp_path), never)
+    next(refs)
+    refs.close()
+    plain = means_of(folder.parent, archive=archive)
+    made(prospect, plain, new_spool(tmp_path))
+    assert kept_in(archive, prospect) == []

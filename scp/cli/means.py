@@ -25,7 +25,7 @@ def means(config_file: Path | None, within: Path) -> Iterator[Means]:
         yield _of_folders(config, within)
         return
     with Archive.open(config.archive, config.selection.auxiliary) as archive:
-        workshop = Workshop(config, MemoryBudget(config.limits.memory))
+        workshop = Workshop(config, MemoryBudget(config.limits.memory), archive=archive)
         yield means_with_archive(config, archive, workshop, PeerStates(), outside=within)
 
 
