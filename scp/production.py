@@ -122,8 +122,8 @@ def produce(
 
     Those that are not kept already are made in the empty folder *spool*, which ceases to exist where they are
     kept from now on. Planes are rendered while earlier ones are consumed. Raises ``Refused``
-    (``out-of-resources``, ``deadline``), ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``; where the archive
-    is to keep them and cannot, ``StoreRefused`` and ``IndexUnavailable``.
+    (``out-of-resources``, ``deadline``), ``Cancelled``, ``DecodingFailed``, ``WorkerFailed``; where the
+    archive is to keep them and cannot, ``StoreRefused`` and ``IndexUnavailable``.
     """
     uid = prospect.series.series_instance_uid
     results = workshop.results
