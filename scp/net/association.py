@@ -23,7 +23,7 @@ from pydicom.uid import UID
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, A_RELEASE
 from pynetdicom.presentation import PresentationContext
 
 from scp.config import Limits
@@ -156,6 +156,11 @@ class NodeAssociation(Association):  # type: ignore[misc]
     def is_cancelled(self, message_id: int) -> bool:
         """Tell whether a C-CANCEL for *message_id* came (PS3.7 9.3.2.3); asked again, it still says so."""
         return message_id in self.dimse.cancel_req
+
+    def is_left_alone(self, message_id: int) -> bool:
+        """Tell whether nobody waits for the answer: cancelled, gone, or about to release (PS3.8 7.2)."""
+        leaving = isinstance(self.dul.peek_next_pdu(), A_RELEASE)
+        return leaving or self.gone or self.is_cancelled(message_id)
 
     def may(self, *rights: str) -> bool:
         """Tell whether the requestor holds any of *rights*."""

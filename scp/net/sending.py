@@ -6,6 +6,7 @@ fragments; no decoding. Only where the other end does not take the transfer synt
 touching pixels; whoever can isolate a decoder hands in a conversion that knows more.
 """
 
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from io import BytesIO
@@ -27,6 +28,9 @@ from scp.model import FileRef, IsCancelled
 from scp.net import command
 from scp.net.association import NodeAssociation
 from scp.net.fastpath import StoreResponse
+
+LOOK_EVERY_S = 0.1
+"""How soon it is seen that nobody waits for a response any more."""
 
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -123,7 +127,7 @@ def send_file(
 
     Without a context for it, or when the file cannot be read, the response is ours (0x0122, 0x0110).
     *deadline_s* bounds the wait for the response. Raises ``PeerFailed`` when the association is lost,
-    ``Cancelled`` while it is converted.
+    ``Cancelled`` while it is converted or its response awaited.
     """
     context = best_context(association, Kind.of(ref), conversion)
     if context is None:
@@ -137,7 +141,7 @@ def send_file(
         return StoreResponse(message_id, PROCESSING_FAILURE, f"not readable: {type(error).__name__}")
     with data_set:
         _send(association, context.context_id, ref, message_id, data_set, length, originator)
-    response = _response(association, message_id, deadline_s)
+    response = _response(association, message_id, deadline_s, cancelled)
     association.journal.tally["sent" if response.status == SUCCESS else "not_taken"] += 1
     return response
 
@@ -190,11 +194,19 @@ def _send(
         raise PeerFailed("the connection was lost while sending")
 
 
-def _response(association: NodeAssociation, message_id: int, deadline_s: float) -> StoreResponse:
-    try:
-        _, response = association.next_message(deadline_s)
-    except TimeoutError:
-        raise PeerFailed(f"did not answer a C-STORE within {deadline_s:g} s") from None
+def _response(
+    association: NodeAssociation, message_id: int, deadline_s: float, cancelled: IsCancelled
+) -> StoreResponse:
+    ends = time.monotonic() + deadline_s
+    while True:
+        try:
+            _, response = association.next_message(LOOK_EVERY_S)
+            break
+        except TimeoutError:
+            if cancelled():
+                raise Cancelled("nobody waits for the response any more") from None
+            if time.monotonic() > ends:
+                raise PeerFailed(f"did not answer a C-STORE within {deadline_s:g} s") from None
     if not isinstance(response, StoreResponse) or response.status is None:
         raise PeerFailed(f"C-STORE was answered by a {type(response).__name__} message")
     if response.message_id != message_id:

@@ -68,7 +68,7 @@ def _answer(
         complete = all(tag in found for tag in asked)
         _respond(association, request, Outcome(PENDING if complete else PENDING_WARNING), found)
         said["answers"] = number + 1
-        if association.gone or association.is_cancelled(request.message.MessageID):
+        if association.is_left_alone(request.message.MessageID):
             raise Cancelled("the requestor cancelled the query")
     return Outcome(SUCCESS)
 
@@ -81,7 +81,7 @@ def _answers(
     requesting: Requesting,
 ) -> Iterable[Dataset]:
     def cancelled() -> bool:
-        return association.gone or association.is_cancelled(request.message.MessageID)
+        return association.is_left_alone(request.message.MessageID)
 
     ours = context.mpr.answers_of(identifier, requesting, cancelled) if context.mpr else None
     if ours is not None:

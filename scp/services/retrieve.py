@@ -52,7 +52,7 @@ PENDING_NOT_BEFORE_S = 0.25
 LOOK_EVERY_S = 0.1
 """How soon a cancel, an abort and a lost connection are seen."""
 
-CANCEL_GRACE_S = 0.8
+CANCEL_GRACE_S = 0.7
 """How long the object that is under way may take to get through after a cancel."""
 
 
@@ -146,8 +146,7 @@ class _Retrieve:
             raise
         if self._association.gone:
             return Answered(Outcome(CANCEL), self._said(work) | {"requestor": "gone"})
-        cancelled = self._association.is_cancelled(self._request.message.MessageID)
-        return Answered(self._finish(work, cancelled and not work.complete), self._said(work))
+        return Answered(self._finish(work, self._is_cancelled() and not work.complete), self._said(work))
 
     def _said(self, work: SubOperations) -> dict[str, object]:
         """Return what the log tells beside the status."""
@@ -161,8 +160,7 @@ class _Retrieve:
         }
 
     def _is_cancelled(self) -> bool:
-        association = self._association
-        return association.gone or association.is_cancelled(self._request.message.MessageID)
+        return self._association.is_left_alone(self._request.message.MessageID)
 
     def _open(self) -> tuple[Iterator[Event], bool]:
         """Return the events, and whether they are of a reconstruction. Raises ``Refused``."""
