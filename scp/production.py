@@ -96,23 +96,34 @@ def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -
 def as_taken(prospect: Prospect, request: MPRRequest, config: Config, takes: Takes) -> Prospect:
     """Return *prospect* in the first class that the receiver takes: as it is, as a capture, as the source.
 
-    A result that was listed before stays as it is. Raises ``Refused(no-context)``.
+    It is compressed only for who takes it so. A result that was listed before stays as it is, and is
+    converted on its way. Raises ``Refused(no-context)``.
     """
     series = prospect.series
     source = prospect.report.current.header.text("SOPClassUID")
     classes = dict.fromkeys((series.sop_class_uid, str(SecondaryCaptureImageStorage), source))
     taken = takes(tuple(classes), series.transfer_syntax_uid)
-    if series.sop_class_uid in taken:
+    if request.result_series_uid and series.sop_class_uid in taken:
         return prospect
-    for sop_class in () if request.result_series_uid else (SECONDARY_CAPTURE, SOURCE):
-        other = plan_results(replace(request, sop_class=sop_class), prospect.report, config)
+    for sop_class in () if request.result_series_uid else (request.sop_class, SECONDARY_CAPTURE, SOURCE):
+        wanted = replace(request, sop_class=sop_class)
+        other = prospect if wanted == request else plan_results(wanted, prospect.report, config)
         if other.series.sop_class_uid in taken:
-            return other
+            return _readable(other, wanted, config, taken[other.series.sop_class_uid])
     raise Refused(
         Code.NO_CONTEXT,
         f"the receiver takes neither {UID(series.sop_class_uid).name} nor the class of the source; let it "
         "accept one of them",
     )
+
+
+def _readable(prospect: Prospect, request: MPRRequest, config: Config, transfer_syntax_uid: str) -> Prospect:
+    """Return *prospect*, uncompressed where it would not be sent in its own transfer syntax."""
+    own = UID(prospect.series.transfer_syntax_uid)
+    if transfer_syntax_uid == own or not own.is_compressed:
+        return prospect
+    plain = config.model_copy(update={"results": config.results.model_copy(update={"compression": "none"})})
+    return plan_results(request, prospect.report, plain)
 
 
 def produce(

@@ -4,12 +4,14 @@ The series has 12 axial slices of 8 x 10 pixels of 1 mm, 2 mm apart.
 """
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from scp import pipeline
 from scp.archive import Archive, ResultCache
@@ -232,3 +234,24 @@ def test_what_is_stopped_or_not_to_be_kept_leaves_nothing_in_the_archive(folder,
     plain = means_of(folder.parent, archive=archive)
     made(prospect, plain, new_spool(tmp_path))
     assert kept_in(archive, prospect) == []
+
+
+def uncompressed_only(sop_classes: Collection[str], _transfer_syntax: str) -> dict[str, str]:
+    return dict.fromkeys(sop_classes, str(ImplicitVRLittleEndian))
+
+
+def test_results_are_compressed_for_who_takes_them_so_and_made_plain_for_others(folder):
+    means = means_of(folder.parent, results={"compression": "rle"})
+    plain = means_of(folder.parent)
+    asked_for = asked(folder)
+    compressed = pipeline.preview(asked_for, means, never)
+    assert compressed.series.transfer_syntax_uid == RLELossless
+    for_others = pipeline.preview(asked_for, replace(means, takes=uncompressed_only), never)
+    assert for_others.series == pipeline.preview(asked_for, plain, never).series
+
+
+def test_a_listed_result_stays_what_was_listed_and_is_converted_on_its_way(folder):
+    means = means_of(folder.parent, results={"compression": "rle"})
+    listed = pipeline.preview(asked(folder), means, never).series
+    request = asked(folder, result_series_uid=listed.series_instance_uid)
+    assert pipeline.preview(request, replace(means, takes=uncompressed_only), never).series == listed

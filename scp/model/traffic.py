@@ -1,6 +1,6 @@
 """What comes in by the door, what goes out of a retrieve, and the functions that stages hand each other."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -92,13 +92,16 @@ FolderReader = Callable[[Path], tuple[FileFacts, ...]]
 PixelsAgree = Callable[[FileFacts, FileFacts], bool]
 """Tells whether two files of one SOP Instance UID hold the same decoded pixels."""
 
-Takes = Callable[[Collection[str], str], Collection[str]]
-"""Returns which of some SOP classes, encoded in one transfer syntax, whoever gets the objects takes."""
+Takes = Callable[[Collection[str], str], Mapping[str, str]]
+"""Returns which of some SOP classes, encoded in one transfer syntax, whoever gets the objects takes.
+
+Each comes with the transfer syntax that it would be sent in: another one where that must be converted.
+"""
 
 
-def takes_all(sop_class_uids: Collection[str], _transfer_syntax_uid: str) -> Collection[str]:
+def takes_all(sop_class_uids: Collection[str], transfer_syntax_uid: str) -> Mapping[str, str]:
     """Be the ``Takes`` of objects that go into files."""
-    return sop_class_uids
+    return dict.fromkeys(sop_class_uids, transfer_syntax_uid)
 
 
 def never() -> bool:

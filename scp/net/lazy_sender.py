@@ -72,14 +72,14 @@ class LazySender:
         """Say what will be sent, so that one association proposes it all."""
         self._kinds |= dict.fromkeys(Kind.of(ref) for ref in refs)
 
-    def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> frozenset[str]:
-        """Return which of the SOP classes the peer takes, stored in this transfer syntax."""
+    def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> dict[str, str]:
+        """Return which of the SOP classes, stored in this transfer syntax, the peer takes, and in which."""
         kinds = [Kind(uid, transfer_syntax_uid) for uid in sop_class_uids]
         self._kinds |= dict.fromkeys(kinds)
         try:
             association = self._ready_for(kinds[0])
         except NothingAccepted:
-            return frozenset()
+            return {}
         except PeerFailed as error:
             raise self._named(error) from error
         self._unused_since = time.monotonic()

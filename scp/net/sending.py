@@ -160,13 +160,12 @@ def takes(
     sop_class_uids: Collection[str],
     transfer_syntax_uid: str,
     conversion: Conversion,
-) -> frozenset[str]:
-    """Return which of the SOP classes the other end takes, stored in this transfer syntax."""
-    return frozenset(
-        uid
-        for uid in sop_class_uids
-        if best_context(association, Kind(uid, transfer_syntax_uid), conversion) is not None
-    )
+) -> dict[str, str]:
+    """Return which of the SOP classes, stored in this transfer syntax, the other end takes, and in which."""
+    contexts = {
+        uid: best_context(association, Kind(uid, transfer_syntax_uid), conversion) for uid in sop_class_uids
+    }
+    return {uid: str(context.transfer_syntax[0]) for uid, context in contexts.items() if context is not None}
 
 
 def _send(

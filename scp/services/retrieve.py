@@ -100,7 +100,7 @@ class _SameAssociation:
         )
         return Sent(ref, response.status or 0, response.error_comment)
 
-    def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> frozenset[str]:
+    def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> dict[str, str]:
         return takes(self._association, sop_class_uids, transfer_syntax_uid, self._conversion)
 
     def expect(self, _refs: Any) -> None:
