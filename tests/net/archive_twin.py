@@ -53,7 +53,11 @@ class ArchiveTwin:
         keys = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
         asked = {k: identifier.get(k) for k in keys if identifier.get(k)}
         for ref in list(self.stored.values()):
-            found = dcmread(ref.path, stop_before_pixels=True)
+            try:
+                found = dcmread(ref.path, stop_before_pixels=True)
+                _ = [found[k].value for k in keys]
+            except Exception:  # the archive itself does not take what does not parse
+                continue
             wanted = {k: [v] if isinstance(v, str) else list(v) for k, v in asked.items()}
             if all(str(found[k].value) in map(str, values) for k, values in wanted.items()):
                 yield found
@@ -75,7 +79,9 @@ class IncomingTwin:
         uid = self.origin.sop_instance_uid
         path = self.archive.folder / f"{uid}.dcm"
         head = file_head(self.origin)
-        path.write_bytes(head + self.data)
+        written = path.with_suffix(f".{id(self)}")
+        written.write_bytes(head + self.data)
+        written.replace(path)
         self.archive.stored[uid] = FileRef(
             path,
             self.origin.sop_class_uid,

@@ -36,7 +36,10 @@ from tests.net.nodes import (
 from tests.net.test_requestor import KEYS
 from tests.services.test_store import ref
 
-pytestmark = pytest.mark.wire
+pytestmark = [
+    pytest.mark.wire,
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # pydicom's, of changed values; errors elsewhere here
+]
 
 DEADLINE_S = 1.0
 SLACK_S = 9.0
@@ -72,9 +75,8 @@ def recordings(node: RunningNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(stream.Stream, "write", record)
     requestor = Requestor(node.config)
     requestor.echo(node.peer)
-    assert all(
-        one.status == 0 for one in requestor.store(node.peer, map(ref, write_series(series(2), tmp_path)))
-    )
+    paths = write_series(series(2), tmp_path)
+    assert all(one.status == 0 for one in requestor.store(node.peer, map(ref, paths)))
     assert len(list(requestor.find(node.peer, KEYS))) == 2
     (tmp_path / "got").mkdir()
     requestor.get(node.peer, KEYS, ArchiveTwin(tmp_path / "got"), sop_classes=[CTImageStorage])
@@ -140,7 +142,8 @@ def leave_out(pdus: list[bytes], chance: random.Random) -> None:
         del pdus[chance.randrange(len(pdus))]
 
 
-CHANGES: tuple[Callable[[list[bytes], random.Random], None], ...] = (
+Change = Callable[[list[bytes], random.Random], None]
+CHANGES: tuple[Change, ...] = (
     flip,
     flip,
     cut,
