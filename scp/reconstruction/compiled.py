@@ -40,7 +40,7 @@ def render_chunk(
     table = volume.table
     starts, steps = walk(plan, planes, table)
     slices = np.column_stack([table.heights_mm, table.drift, volume.usable])
-    weights = np.array(plan.sample_weights, np.float64)
+    weights = plan.samples()[1]
     sampling = Sampling(ORDERS[interpolation], METHODS[plan.request.method], table.is_even)
     flip = np.int16(-32768 if volume.bias else 0)
     storage = Storage(
@@ -72,20 +72,25 @@ def kernel_of(
     table = volume.table
     if interpolation is Interpolation.CUBIC and volume.has_holes:
         return render_general  # the one that falls back to linear pixel by pixel
+    if plan.footprint[1] > 1:
+        return render_general  # the samples of a pixel do not lie on one line through the voxels
     step = np.abs(steps[ACROSS]) / (table.step_mm or 1.0, 1.0, 1.0) * plan.columns
     if step[:2].max() < STRAIGHT:
         return render_rows
     travel = np.abs(_local_step(table, plan.normal)) * plan.interval_mm * len(plan.positions)
     sideways = max(abs(steps[ACROSS][2]) * plan.columns, abs(steps[DOWN][2]) * plan.rows)
-    if travel[:2].max() < STRAIGHT and max(sideways, np.abs(table.drift[:, 1]).max()) < STRAIGHT:
+    if (
+        plan.footprint[0] == 1
+        and travel[:2].max() < STRAIGHT
+        and max(sideways, np.abs(table.drift[:, 1]).max()) < STRAIGHT
+    ):
         return render_tiles
     return render_general
 
 
 def walk(plan: PlanePlan, planes: range, table: SliceTable) -> tuple[Floats, Floats]:
     """Return *starts* and *steps* as in ``kernels.records``."""
-    offsets = np.array(plan.sample_offsets_mm)[:, np.newaxis] * plan.normal
-    firsts = np.array(plan.positions[planes.start : planes.stop])[:, np.newaxis] + offsets
+    firsts = np.array(plan.positions[planes.start : planes.stop])[:, np.newaxis] + plan.samples()[0]
     steps = np.array([plan.column_cosine, plan.row_cosine]) * plan.spacing_mm
     return _local_step(table, firsts - table.origin), _local_step(table, steps)
 

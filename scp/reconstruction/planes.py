@@ -3,6 +3,10 @@
 Second stage of a reconstruction, without a pixel read. Planes are named in patient axes whatever the
 acquisition was (PS3.3 C.7.6.2.1.1: x to the left, y to the back, z to the head). The grid starts at the edge
 of the box around all voxel centres, in the direction of travel, and goes on while inside that box.
+
+Where a pixel covers more than one and a half voxels it is made of samples all over its area, against
+aliasing. They are samples of the pixel like those through a slab: an average is over both, and the maximum
+is that of the whole box.
 """
 
 import math
@@ -28,6 +32,15 @@ MAXIMUM_COUNT = 4096
 ON_THE_EDGE = 1e-3
 """Part of a step by which a sample may lie beyond the box: positions are decimal strings."""
 
+COARSE = 1.5
+"""Voxels to the pixel from which a pixel has samples all over its area: with fewer, little aliases."""
+
+MAXIMUM_SIDE = 16
+"""Samples along one side of a pixel's area, however many voxels it crosses."""
+
+MAXIMUM_SAMPLES = 1 << 16
+"""Samples of one pixel, over its area and through the slab."""
+
 COSINE_TOLERANCE = 1e-3
 """How far two cosines may be from unit length and right angles, or from those of the named direction."""
 
@@ -51,7 +64,8 @@ class PlanePlan:
     *interval_mm*: distance of neighbouring planes, positive. *thickness_mm* is 0 for thin planes. A pixel is
     made of samples at *sample_offsets_mm* along the normal (row x column cosine) with *sample_weights*, which
     sum to one. *sources*: for each plane the indices into the stack of the slices that it touches, *filled*:
-    the indices into the list of missing images.
+    the indices into the list of missing images. *footprint*: samples of a pixel down and across its area,
+    more than one where voxels are smaller than pixels.
     """
 
     request: PlaneRequest
@@ -67,10 +81,20 @@ class PlanePlan:
     sample_weights: tuple[float, ...]
     sources: tuple[tuple[int, ...], ...]
     filled: tuple[tuple[int, ...], ...]
+    footprint: tuple[int, int] = (1, 1)
 
     @property
     def normal(self) -> Floats:
         return np.cross(self.row_cosine, self.column_cosine)
+
+    def samples(self) -> tuple[Floats, Floats]:
+        """Return where the samples of a pixel lie from its centre (n, 3) in mm, and their weights (n,)."""
+        down, across = (self.spacing_mm * ((np.arange(n) + 0.5) / n - 0.5) for n in self.footprint)
+        area = np.outer(down, self.column_cosine)[:, np.newaxis] + np.outer(across, self.row_cosine)
+        through = np.outer(self.sample_offsets_mm, self.normal)
+        places = through[:, np.newaxis] + area.reshape(-1, 3)
+        weights = np.repeat(self.sample_weights, area.size // 3) / (area.size // 3)
+        return places.reshape(-1, 3), weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +131,14 @@ def plan(
     along = _planes(request, corners, travel, interval)
     starts = (along.start_mm + np.arange(along.count) * along.step_mm)[:, np.newaxis]
     positions = across.start_mm * row + down.start_mm * column + starts * travel
+    area = footprint(table, (column * spacing, row * spacing), interpolation)
+    _check_samples(len(offsets), area)
+    finer = [spacing / count for count in area]
     touched = touched_slices(
         geometry,
-        positions,
-        (down.count, across.count),
-        (column * spacing, row * spacing),
+        positions - column * (spacing - finer[0]) / 2 - row * (spacing - finer[1]) / 2,
+        (down.count * area[0], across.count * area[1]),
+        (column * finer[0], row * finer[1]),
         normal,
         offsets,
         interpolation,
@@ -134,7 +161,36 @@ def plan(
         sample_weights=weights,
         sources=tuple(touched[place].sources for place in made),
         filled=tuple(touched[place].filled for place in made),
+        footprint=area,
     )
+
+
+def footprint(
+    table: SliceTable, steps_mm: tuple[Floats, Floats], interpolation: Interpolation
+) -> tuple[int, int]:
+    """Return how many samples a pixel has along each of *steps_mm*, the ways from pixel to pixel.
+
+    As many as it crosses voxels, if these are more than :data:`COARSE`; one for the nearest voxel.
+    """
+    if interpolation is Interpolation.NEAREST:
+        return 1, 1
+    sizes = np.array([table.step_mm or np.inf, *table.spacing_mm])
+    down, across = (float(np.abs(table.frame @ step / sizes).max()) for step in steps_mm)
+    return _samples(down), _samples(across)
+
+
+def _samples(voxels: float) -> int:
+    return min(math.ceil(voxels - ON_THE_EDGE), MAXIMUM_SIDE) if voxels > COARSE else 1
+
+
+def _check_samples(through: int, area: tuple[int, int]) -> None:
+    count = through * area[0] * area[1]
+    if count > MAXIMUM_SAMPLES:
+        raise BadRequest(
+            "ReformattingThickness",
+            f"a pixel of the slab takes {count} samples; at most {MAXIMUM_SAMPLES} are possible: "
+            "ask for a thinner slab or smaller pixels",
+        )
 
 
 def travel_sign(normal: Floats) -> float:

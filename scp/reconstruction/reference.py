@@ -1,12 +1,12 @@
 """What a rendered pixel is, in numpy: the readable definition, the oracle of the kernels, the engine without.
 
-A pixel is made of samples of the volume (one for a thin plane). A sample reads the voxels around its place
-with one weight for each axis, multiplied: the nearest one, two (linear) or four (cubic: Catmull-Rom, which
-on uneven slices takes their true heights). Each axis reaches from -0.5 to n - 0.5; within the half
-voxel at the border the border's value holds. Padding never mixes in: the weights of the true voxels are
-scaled to one where they are at least half, elsewhere the sample is outside. Cubic falls back to linear where
-one of its voxels is padding. A slab is the weighted mean, maximum or minimum of its samples inside. A value
-x is rounded to floor(x + 0.5).
+A pixel is made of samples of the volume (one for a thin plane, unless its pixels are larger than voxels). A
+sample reads the voxels around its place with one weight for each axis, multiplied: the nearest one, two
+(linear) or four (cubic: Catmull-Rom, which on uneven slices takes their true heights). Each axis reaches from
+-0.5 to n - 0.5; within the half voxel at the border the border's value holds. Padding never mixes in: the
+weights of the true voxels are scaled to one where they are at least half, elsewhere the sample is outside.
+Cubic falls back to linear where one of its voxels is padding. A slab is the weighted mean, maximum or minimum
+of its samples inside. A value x is rounded to floor(x + 0.5).
 """
 
 from itertools import product
@@ -31,10 +31,9 @@ Taps = tuple[NDArray[np.intp], Floats]
 
 def render(volume: Volume, plan: PlanePlan, index: int, interpolation: Interpolation) -> NDArray[np.int16]:
     """Return plane *index* of *plan* (samples, rows, columns), in the values of ``volume.values``."""
-    normal = plan.normal
     total = _Total(volume, plan)
-    for offset, weight in zip(plan.sample_offsets_mm, plan.sample_weights, strict=True):
-        points = plane_points(plan, index) + offset * normal
+    for offset, weight in zip(*plan.samples(), strict=True):
+        points = plane_points(plan, index) + offset
         total.add(*sample(volume, volume.table.index_of(points), interpolation), weight)
     return total.rounded()
 

@@ -77,6 +77,7 @@ def plans(draw, shape):
     return PlanePlan(
         request, tuple(row), tuple(column), spacing, rows, columns, tuple(positions), interval, 3.0,
         tuple(offsets.tolist()), tuple(weights.tolist()), ((),) * count, ((),) * count,
+        draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (1, 3), (3, 2)])),
     )  # fmt: skip
 
 
