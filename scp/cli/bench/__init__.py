@@ -5,7 +5,10 @@ One module for each command, which holds its rows; ``measuring`` takes pairs in 
 commands decide nothing and change nothing: all that they write ceases to exist when they end.
 """
 
-from collections.abc import Callable, Sequence
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,7 +107,7 @@ def _run(
     from scp.cli.bench.ground import ground
     from scp.cli.bench.measuring import run
 
-    with ground(folder) as here:
+    with _cleaned_up_on_sigterm(), ground(folder) as here:
         chosen = _chosen(trials(here), rows)
         if chosen is None:
             return
@@ -114,6 +117,16 @@ def _run(
     faults = [outcome.row.name for outcome in outcomes if outcome.is_fault]
     if faults:
         raise NotAllMeasured(f"{', '.join(faults)}: not measured; the line below the table says why")
+
+
+@contextmanager
+def _cleaned_up_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does: servers and folders must not outlive a benchmark."""
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _chosen(trials: "Sequence[Trial]", rows: str) -> "list[Trial] | None":
