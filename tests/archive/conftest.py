@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from scp import config
 from scp.archive import Archive
+from scp.archive.durability import Syncing
 from scp.model import Origin, Stored
 from scp.part10 import open_data_set
 
@@ -32,6 +33,18 @@ def store_into(archive: Archive, ds: Dataset, fragment_bytes: int = 1000) -> Sto
     for at in range(0, len(data_set), fragment_bytes):
         incoming.write(data_set[at : at + fragment_bytes])
     return incoming.commit()
+
+
+@pytest.fixture(autouse=True)
+def syncing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Syncing:
+    """Sync as on a file system of which nothing is known, unless a test asks for another way."""
+    asked: Syncing = getattr(request, "param", Syncing.TWICE)
+
+    def syncing_of(_folder: Path, *, durable: bool) -> Syncing:
+        return asked if durable else Syncing.NEVER
+
+    monkeypatch.setattr("scp.archive.archive.syncing_of", syncing_of)
+    return asked
 
 
 @pytest.fixture
