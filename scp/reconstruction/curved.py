@@ -93,7 +93,8 @@ def _corners(line: Sequence[Vector]) -> Floats:
     moved = np.concatenate([[True], np.any(np.diff(points, axis=0) != 0, axis=1)])
     if len(points) == 0 or moved.sum() < 2:
         raise BadRequest("line", f"the line has {len(points)} points and no length; give two different ones")
-    return points[moved]
+    kept: Floats = points[moved]
+    return kept
 
 
 def _direction(up: Vector, tangents: Floats) -> Floats:
