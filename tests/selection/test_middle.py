@@ -1,5 +1,7 @@
 """Which image a request stands for that names only a series (S0)."""
 
+import dataclasses
+
 import pytest
 
 from scp.errors import Code, Refused
@@ -28,6 +30,12 @@ def test_s0_smaller_stacks_localizers_and_strange_files_do_not_count():
     slices = series(13)
     localizer = foreign("l.dcm", ImageType=("ORIGINAL", "PRIMARY", "LOCALIZER"))
     assert current_of_series([localizer, *coronal(9), *slices], RULES) is slices[6]
+
+
+def test_s0_a_copy_of_an_image_makes_no_second_stack_and_no_conflict():
+    slices = series(13)
+    copy = dataclasses.replace(slices[0], path=slices[0].path.with_name("copy.dcm"))
+    assert current_of_series([*slices, copy], RULES).instance_number == 7
 
 
 def test_s0_two_stacks_of_the_minimum_size_are_refused_and_one_image_of_each_is_named():
