@@ -1,4 +1,4 @@
-"""R20: what went in comes out byte for byte, for all real data at hand, through every service; R18: clocks."""
+"""R20: what went in comes out byte for byte, for all real data, through every service; R18: clocks."""
 
 import os
 import time

@@ -136,6 +136,8 @@ def test_a_node_that_dies_leaves_the_other_serving_all_that_was_acknowledged(
     for folder in folders:
         folder.mkdir()
     told: dict[str, bytes] = {}
+    with Archive.open(settings_of(root, url)) as archive:
+        archive.reindex()  # the tests share the server
 
     def send(served: Served, part: int, count: int) -> None:
         datasets = [ds for round_ in range(100, 100 + count) for ds in first_images(round_, part)]
@@ -162,7 +164,6 @@ def test_control_without_taking_turns_they_do_not_agree(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scp.archive.index.TAKE_TURN", {})
-    monkeypatch.setattr(Filing, "_undo", Filing._undo)
     settings = settings_of(tmp_path / "archive", url)
     failures = []
 

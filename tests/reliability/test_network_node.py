@@ -1,0 +1,344 @@
+"""R15, R16, R19 and long work: how a node ends, reloads, lets in, keeps its size, and stays in touch."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
+from pynetdicom import AE
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
+
+from scp.config import Config, Peer
+from scp.errors import Code, PeerFailed, Refused
+from scp.model import Event, FileRef, Planned, Produced, Progress
+from scp.net.requestor import Requestor
+from scp.services import retrieve
+from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
+from tests.net.archive_twin import ArchiveTwin
+from tests.net.nodes import (
+    RunningNode,
+    association_request,
+    caller,
+    dcmtk,
+    p_data,
+    read_pdu,
+    start_node,
+    wait_until,
+)
+from tests.net.test_requestor import KEYS
+from tests.reliability.nodes import CONFIGURATION, Client, Served, planes_of
+from tests.services.test_find import MprTwin
+from tests.services.test_retrieve import Pair, established
+from tests.services.test_store import ref
+
+__all__ = ["dcmtk", "start_node"]  # fixtures
+
+pytestmark = pytest.mark.wire
+
+StartNode = Callable[..., RunningNode]
+SHUTDOWN_DEADLINE_S = 2.0
+SLACK_S = 8.0
+
+
+# how a node ends and reloads
+
+
+@contextlib.contextmanager
+def stuck(port: int) -> Iterator[None]:
+    """Hold connections that are silent, half associated, associated and idle, and inside a message."""
+    with contextlib.ExitStack() as stack:
+        for begin in (b"", association_request()[:50], None, p_data(1, b"half"), b"\4\0\0\0\1\0"):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            if begin is None or begin[:1] == b"\4":
+                connection.sendall(association_request(calling="CLIENT"))
+                assert read_pdu(connection)[0] == 2
+            connection.sendall(begin or b"")
+        yield
+
+
+@pytest.mark.kill
+def test_sigterm_ends_the_node_with_stuck_peers_and_all(tmp_path: Path) -> None:
+    with Served(tmp_path) as node, stuck(node.port):
+        assert node.process is not None
+        begun = time.monotonic()
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(SHUTDOWN_DEADLINE_S + SLACK_S) == 0
+        assert time.monotonic() - begun < SHUTDOWN_DEADLINE_S + SLACK_S
+
+
+@pytest.mark.kill
+def test_sighup_takes_a_good_file_and_refuses_a_bad_one(tmp_path: Path) -> None:
+    with Served(tmp_path) as node:
+        file = tmp_path / "node.toml"
+        newcomer = Client(node.port, "NEWCOMER")
+        with pytest.raises(PeerFailed, match="our AE title is not known there"):
+            newcomer.echo()
+        file.write_text(
+            CONFIGURATION + '[peers.NEW]\nae_title = "NEWCOMER"\nnetworks = ["127.0.0.1"]\n'
+            'rights = ["echo"]\n'
+        )
+        reloaded(node, "mpr-scp: reloaded")
+        newcomer.echo()
+        file.write_text(CONFIGURATION + "[nonsense]\n")
+        reloaded(node, "not reloaded, the old configuration stays")
+        newcomer.echo()
+        node.client.echo()
+
+
+def reloaded(node: Served, says: str) -> None:
+    assert node.process is not None
+    node.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: says in node.log.read_text())
+
+
+# who may do what
+
+RIGHTS = ("echo", "store", "find", "move", "get", "mpr")
+
+
+@dataclass
+class Everything:
+    """One attempt of each service by one calling AE title."""
+
+    node: RunningNode
+    calling: str
+    folder: Path
+
+    @property
+    def requestor(self) -> Requestor:
+        return Requestor(Config(), self.calling)
+
+    def echo(self) -> object:
+        return self.requestor.echo(self.node.peer)
+
+    def store(self) -> object:
+        instance = uid("right", self.calling)
+        made = ref(write(image(SOPInstanceUID=instance), self.folder / f"{self.calling}.dcm"))
+        (sent,) = self.requestor.store(self.node.peer, [made])
+        if sent.status:
+            raise PeerFailed(f"0x{sent.status:04X}")
+        return sent
+
+    def find(self) -> object:
+        return list(self.requestor.find(self.node.peer, KEYS))
+
+    def move(self) -> object:
+        return self.requestor.move(self.node.peer, KEYS, "DEST")
+
+    def get(self) -> object:
+        return self.requestor.get(
+            self.node.peer, KEYS, ArchiveTwin(self.folder), sop_classes=[CTImageStorage]
+        )
+
+    def mpr(self) -> object:
+        asked = Dataset()
+        asked.update(KEYS)
+        asked.ReformattingOperationType = "MPR"
+        return self.requestor.move(self.node.peer, asked, "DEST")
+
+
+class Triggered(MprTwin):
+    """Makes nothing of whatever has the trigger key, for those with the right."""
+
+    def events_of(self, identifier: Dataset, requesting: Any, cancelled: Any) -> Any:
+        if "ReformattingOperationType" not in identifier:
+            return None
+        if not requesting.may_mpr:
+            raise Refused(Code.NOT_AUTHORIZED, "no right")
+        return iter([Planned(0)])
+
+
+def test_each_right_opens_its_own_service_and_no_other(start_node: StartNode, tmp_path: Path) -> None:
+    destination = start_node(ae_title="DEST")
+    dest = Peer(ae_title="DEST", host="127.0.0.1", port=destination.port, destination=True)
+    peers = {right: caller(right.upper(), right) for right in RIGHTS}
+    node = start_node(mpr=Triggered(), peers={"D": dest, "N": caller("NOTHING", "reject"), **peers})
+    allowed = {}
+    for calling in [*map(str.upper, RIGHTS), "NOTHING", "UNKNOWN"]:
+        attempts = Everything(node, calling, tmp_path)
+        allowed[calling] = {right for right in RIGHTS if works(getattr(attempts, right))}
+    assert allowed == {right.upper(): {right} for right in RIGHTS} | {"NOTHING": set(), "UNKNOWN": set()}
+
+
+def works(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except PeerFailed:
+        return False
+    return True
+
+
+# long work
+
+LONG_S = 9.0
+
+
+class Lasting:
+    """Planes that take *seconds* before the first comes; ``over`` is set when the work has stopped."""
+
+    def __init__(self, seconds: float, made: FileRef) -> None:
+        self.seconds, self.made = seconds, made
+        self.begun, self.over = threading.Event(), threading.Event()
+
+    def __call__(self, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        try:
+            yield Progress("selecting")
+            self.begun.set()
+            ends = time.monotonic() + self.seconds
+            while time.monotonic() < ends and not cancelled():
+                time.sleep(0.02)
+            yield Planned(1)
+            yield Produced(self.made)
+        finally:
+            self.over.set()
+
+
+def lasting(start_node: StartNode, tmp_path: Path, seconds: float) -> tuple[Pair, Lasting]:
+    work = Lasting(seconds, ref(write(image(), tmp_path / "a.dcm")))
+    return Pair(start_node, MprTwin(events=work)), work
+
+
+def asked_by_pynetdicom(node: RunningNode, patience_s: float) -> list[int]:
+    """Return every status that pynetdicom's client sees with *patience_s* for its 30 s."""
+    entity = AE("CALLER")
+    entity.dimse_timeout = patience_s
+    entity.add_requested_context(StudyRootMove)
+    association = entity.associate("127.0.0.1", node.port, ae_title="NODE")
+    statuses = [
+        status.get("Status", -1) for status, _ in association.send_c_move(KEYS, "DEST", StudyRootMove)
+    ]
+    association.release() if association.is_established else association.abort()
+    return statuses
+
+
+@pytest.mark.parametrize(
+    "seconds", [LONG_S, pytest.param(90.0, marks=[pytest.mark.long, pytest.mark.timeout(300)])]
+)
+def test_a_long_reconstruction_keeps_its_requestors(
+    start_node: StartNode,
+    tmp_path: Path,
+    dcmtk: Callable[..., subprocess.CompletedProcess[str]],
+    seconds: float,
+) -> None:
+    """Both clients give up after 6 s without a response; pynetdicom's own default is 30 s."""
+    pair, _ = lasting(start_node, tmp_path, seconds)
+    statuses: list[int] = []
+    other = threading.Thread(target=lambda: statuses.extend(asked_by_pynetdicom(pair.node, 6.0)))
+    other.start()
+    keys = ["-k", "0008,0052=SERIES", "-k", f"0020,000D={STUDY_UID}", "-k", f"0020,000E={SERIES_UID}"]
+    done = dcmtk(
+        "movescu",
+        "-S",
+        "-td",
+        6,
+        "-aet",
+        "MOVESCU",
+        "-aec",
+        "NODE",
+        "-aem",
+        "DEST",
+        *keys,
+        "127.0.0.1",
+        pair.node.port,
+    )
+    other.join()
+    assert done.returncode == 0, done.stderr
+    assert statuses[-1] == 0x0000 and 0xFF00 in statuses
+
+
+def test_control_a_requestor_that_hears_nothing_gives_up(
+    start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieve, "PENDING_EVERY_S", 1e9)
+    pair, _ = lasting(start_node, tmp_path, 3.0)
+    assert 0x0000 not in asked_by_pynetdicom(pair.node, 0.5)
+
+
+def test_a_cancel_after_a_tenth_is_answered_at_once_and_nothing_goes_on(
+    start_node: StartNode, tmp_path: Path
+) -> None:
+    pair, work = lasting(start_node, tmp_path, LONG_S)
+    association = established(pair.node, StudyRootMove)
+    responses = association.send_c_move(KEYS, "DEST", StudyRootMove, msg_id=9)
+    assert work.begun.wait(10)
+    assert not work.over.wait(LONG_S / 10)
+    begun = time.monotonic()
+    association.send_c_cancel(9, query_model=StudyRootMove)
+    assert [status.Status for status, _ in responses][-1] == 0xFE00
+    assert time.monotonic() - begun < 1.0 + 2.0
+    assert work.over.wait(1.0)
+    assert pair.destination.archive.stored == {}
+    association.release()
+
+
+# soak
+
+
+def size_of(pid: int) -> tuple[int, int, int]:
+    """Return resident memory in KiB, threads and descriptors of a process."""
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
+    )
+    descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return int(status["VmRSS"].split()[0]), int(status["Threads"]), descriptors
+
+
+class Load:
+    """A client that stores, queries, retrieves, reconstructs, stalls and aborts, again and again."""
+
+    def __init__(self, node: Served, paths: list[Path]) -> None:
+        self.node, self.paths = node, paths
+        self.rounds = 0
+
+    def once(self) -> None:
+        client = self.node.client
+        keys = {"StudyInstanceUID": STUDY_UID, "SeriesInstanceUID": SERIES_UID}
+        assert not any(client.store(*self.paths))
+        assert len(client.find(level="IMAGE", SOPInstanceUID="", **keys)) == len(self.paths)
+        assert client.get(**keys).completed == len(self.paths)
+        assert client.get(**planes_of(SERIES_UID)).completed == 8
+        with stuck(self.node.port):
+            client.echo()
+        self.rounds += 1
+
+    def last(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self.once()
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize(
+    "seconds", [12.0, pytest.param(4 * 3600.0, marks=[pytest.mark.long, pytest.mark.timeout(5 * 3600)])]
+)
+def test_a_node_does_not_grow(tmp_path: Path, seconds: float) -> None:
+    with Served(tmp_path) as node:
+        load = Load(node, write_series(series(12), tmp_path / "in"))
+        load.last(seconds / 4)
+        before = settled(node.pid)
+        load.last(3 * seconds / 4)
+        after = settled(node.pid)
+    assert load.rounds > 2
+    assert after[1] <= before[1] + 1 and after[2] <= before[2] + 2
+    assert after[0] <= before[0] * 1.2 + 16 * 1024
+
+
+def settled(pid: int) -> tuple[int, int, int]:
+    """Return the size when connections that were left have been noticed."""
+    last = size_of(pid)
+    for _ in range(20):
+        time.sleep(0.1)
+        now = size_of(pid)
+        if now[1:] == last[1:]:
+            return now
+        last = now
+    return last
