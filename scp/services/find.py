@@ -4,6 +4,7 @@ Ordinary answers come from the archive; what ``MprService`` recognises as its ow
 answers are awaited (``services.waiting``) while cancel and abort are watched.
 """
 
+import threading
 from collections.abc import Iterable, Iterator
 
 from pydicom.dataset import Dataset
@@ -80,28 +81,35 @@ def _answers(
     identifier: Dataset,
     requesting: Requesting,
 ) -> Iterable[Dataset]:
-    def cancelled() -> bool:
-        return association.is_left_alone(request.message.MessageID)
+    given_up = threading.Event()
+
+    def cancelled() -> bool:  # also after the request, whose cancel is forgotten then
+        return given_up.is_set() or association.is_left_alone(request.message.MessageID)
 
     ours = context.mpr.answers_of(identifier, requesting, cancelled) if context.mpr else None
     if ours is not None:
-        return _awaited(iter(ours), cancelled)
+        return _awaited(iter(ours), cancelled, given_up)
     if not association.may("find"):
         raise Refused(Code.NOT_AUTHORIZED, f"{association.calling_ae_title} lacks the right find")
     limit = context.config.query.maximum_answers + 1
     return context.archive.find(requesting.root_model, identifier, limit=limit)
 
 
-def _awaited(answers: Iterator[Dataset], cancelled: IsCancelled) -> Iterator[Dataset]:
-    with Waiting(lambda: answers) as waiting:
-        while True:
-            try:
-                yield waiting.next(LOOK_EVERY_S)
-            except StopIteration:
-                return
-            except TimeoutError:
-                if cancelled():
-                    raise Cancelled("the requestor cancelled the query") from None
+def _awaited(
+    answers: Iterator[Dataset], cancelled: IsCancelled, given_up: threading.Event
+) -> Iterator[Dataset]:
+    try:
+        with Waiting(lambda: answers) as waiting:
+            while True:
+                try:
+                    yield waiting.next(LOOK_EVERY_S)
+                except StopIteration:
+                    return
+                except TimeoutError:
+                    if cancelled():
+                        raise Cancelled("the requestor cancelled the query") from None
+    finally:
+        given_up.set()
 
 
 def _respond(

@@ -10,6 +10,7 @@ sub-operation, so it never touches the destination and carries a status and an E
 identifier.
 """
 
+import threading
 import time
 from collections.abc import Collection, Iterator
 from io import BytesIO
@@ -130,6 +131,7 @@ class _Retrieve:
         self._sender = sender
         self._requesting = requesting_of(association, request, destination, sender.takes)
         self._told = time.monotonic()
+        self._given_up = threading.Event()
 
     def run(self) -> Answered:
         """Do it, and send the final response unless nobody is there any more."""
@@ -138,10 +140,12 @@ class _Retrieve:
         try:
             while not work.ended.wait(LOOK_EVERY_S):
                 if self._is_cancelled():
+                    self._given_up.set()
                     work.cancel(CANCEL_GRACE_S, hard=self._association.gone)
                     break
                 self._tell(work.counts)
         except BaseException:
+            self._given_up.set()
             work.cancel(0.0, hard=True)
             raise
         if self._association.gone:
@@ -160,7 +164,9 @@ class _Retrieve:
         }
 
     def _is_cancelled(self) -> bool:
-        return self._association.is_left_alone(self._request.message.MessageID)
+        """Tell whether nobody waits any more; work that outlives its request must go on hearing so."""
+        given_up = self._given_up.is_set()
+        return given_up or self._association.is_left_alone(self._request.message.MessageID)
 
     def _open(self) -> tuple[Iterator[Event], bool]:
         """Return the events, and whether they are of a reconstruction. Raises ``Refused``."""

@@ -129,7 +129,8 @@ def not_applicable() -> set[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     listed = not_applicable()
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         name = item.nodeid.rpartition("/")[2]
         parents = {name, name.split("[")[0], name.rpartition("::")[0]}
