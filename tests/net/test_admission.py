@@ -84,3 +84,28 @@ def test_a_name_that_resolves_to_nothing_admits_nobody() -> None:
 def test_addresses_compare_without_their_clothes() -> None:
     assert plain_address("::ffff:192.0.2.1") == "192.0.2.1"
     assert plain_address("fe80::1%eth0") == "fe80::1"
+
+
+ADDRESSES = {"its own": "10.0.0.5", "another": "10.0.0.6"}
+CERTIFICATES = {"its own": "ab" * 32, "another": "cd" * 32, "none": ""}
+
+
+@pytest.mark.parametrize("configured", ["address", "address and certificate"])
+@pytest.mark.parametrize("certificate", CERTIFICATES)
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("title", ["KNOWN", "UNKNOWN"])
+def test_the_matrix_of_title_address_and_certificate(
+    title: str, address: str, certificate: str, configured: str
+) -> None:
+    pinned = CERTIFICATES["its own"] if configured == "address and certificate" else ""
+    peer = Peer(ae_title="KNOWN", networks=("10.0.0.5",), rights=("find",), certificate_sha256=pinned)
+    verdict = admit(
+        Config(peers={"A": peer}),
+        title,
+        ADDRESSES[address],
+        certificate_sha256=CERTIFICATES[certificate],
+        resolve=lambda _host: (),
+    )
+    may_enter = title == "KNOWN" and address == "its own" and (not pinned or certificate == "its own")
+    assert isinstance(verdict, Admitted) is may_enter
+    assert not may_enter or verdict.rights == {"find"}

@@ -1,5 +1,6 @@
 """TLS: both ends show a certificate; what is wrong with one ends before an association (PS3.15 Annex B)."""
 
+import contextlib
 import socket
 import subprocess
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from scp.config import TLS, Config, Limits, Peer
 from scp.errors import ConfigurationError, PeerFailed
 from scp.net.requestor import Requestor
 from scp.net.tls import acceptor_context
-from tests.net.nodes import RunningNode, association_request, caller, read_pdu
+from tests.net.nodes import RunningNode, association_request, caller, read_pdu, wait_until
 
 pytestmark = [pytest.mark.wire, pytest.mark.foreign]
 
@@ -47,13 +48,18 @@ class Authority:
         extensions.write_text(f"subjectAltName=IP:{host}\n")
         certificate = self.folder / f"{name}.pem"
         authority = ["-CA", self.folder / "ca.pem", "-CAkey", self.folder / "ca.key", "-CAcreateserial"]
-        expiry = (
-            ["-days", days]
-            if days > 0
-            else ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"]
-        )
         self.run(
-            "x509", "-req", "-in", request, *authority, *expiry, "-extfile", extensions, "-out", certificate
+            "x509",
+            "-req",
+            "-in",
+            request,
+            *authority,
+            "-days",
+            days,
+            "-extfile",
+            extensions,
+            "-out",
+            certificate,
         )
         return TLS(port=0, certificate=certificate, key=key, ca=(trust or self).folder / "ca.pem")
 
@@ -175,3 +181,33 @@ def test_a_peer_by_tls_without_our_certificate_cannot_be_called(
     _, peer = secured(start_node, ours.tls("node"))
     with pytest.raises(PeerFailed, match=r"no \[tls\] section"):
         Requestor(Config()).echo(peer)
+
+
+@pytest.mark.parametrize("whose", ["node", "client"])
+def test_a_certificate_that_has_expired_gets_nowhere(
+    start_node: StartNode, ours: Authority, whose: str
+) -> None:
+    days = {"node": 2, "client": 2} | {whose: -1}
+    _, peer = secured(start_node, ours.tls(f"node-{whose}", days=days["node"]))
+    with pytest.raises(PeerFailed, match="node: "):
+        Requestor(Config(tls=ours.tls(f"client-{whose}", days=days["client"]))).echo(peer)
+
+
+def test_plain_dicom_at_the_tls_port_gets_nothing_and_the_next_is_served(
+    start_node: StartNode, ours: Authority
+) -> None:
+    node, peer = secured(start_node, ours.tls("node"))
+    with pytest.raises(PeerFailed):
+        Requestor(Config()).echo(peer.model_copy(update={"tls": False}), deadline_s=5)
+    Requestor(Config(tls=ours.tls("client"))).echo(peer)
+    wait_until(lambda: not node.acceptor.associations)
+
+
+def test_half_a_handshake_ends_at_the_negotiation_deadline(start_node: StartNode, ours: Authority) -> None:
+    node, peer = secured(start_node, ours.tls("node"), limits=Limits(negotiation_deadline=0.3))
+    with socket.create_connection(("127.0.0.1", peer.port), timeout=10) as half:
+        half.sendall(bytes((0x16, 3, 1, 2, 0, 1, 0, 1)))  # the head of a ClientHello of 512 bytes
+        with contextlib.suppress(ConnectionResetError):
+            while half.recv(100):
+                pass
+    assert node.acceptor.associations == ()

@@ -201,3 +201,36 @@ def test_an_instance_that_is_not_whole_leaves_nothing(start_node: StartNode, sta
             connection.close()
         wait_until(lambda: not node.acceptor.associations)
     assert node.archive.stored == {} and node.archive.abandoned == ["1.2.3"]
+
+
+@pytest.mark.parametrize("service", REQUESTS)
+def test_work_that_looks_up_late_still_hears_that_nobody_waits(start_node: StartNode, service: str) -> None:
+    """The final response has gone out by then, and with it what is known of the cancel."""
+    heard: list[bool] = []
+    looked = threading.Event()
+    answered = threading.Event()
+    begun = threading.Event()
+
+    def look(cancelled: Callable[[], bool]) -> None:
+        begun.set()
+        answered.wait(10)
+        heard.append(cancelled())
+        looked.set()
+
+    class Late(MprTwin):
+        def answers_of(self, identifier: Dataset, requesting: Any, cancelled: Any) -> Any:
+            return (look(cancelled) for _ in range(1))
+
+        def events_of(self, identifier: Dataset, requesting: Any, cancelled: Any) -> Any:
+            return (look(cancelled) for _ in range(1))
+
+    pair = Pair(start_node, Late())
+    association, context_id = asked(pair.node, service)
+    assert begun.wait(10)
+    cancel(association, context_id)
+    (served,) = pair.node.acceptor.associations
+    wait_until(lambda: not served._at_work)
+    answered.set()
+    assert looked.wait(10)
+    assert heard == [True]
+    association.abort()

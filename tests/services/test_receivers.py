@@ -1,6 +1,8 @@
 """Receivers that take only some classes or transfer syntaxes get what they take (PS3.4 C.4.2, C.4.3)."""
 
 import contextlib
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,10 @@ def node_with(root: Path, dest: Destination, count: int = 12, **sections: Any) -
         yield client
 
 
-def test_a_destination_without_secondary_capture_gets_the_class_of_the_source(tmp_path: Path) -> None:
+def test_a_destination_without_secondary_capture_gets_the_class_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lazy_sender, "UNUSED_AT_MOST_S", 1e9)
     with destination(CTImageStorage) as dest, node_with(tmp_path / "a", dest) as client:
         done = client.move("DEST", **PLANES)
     assert (done.completed, dest.associations) == (8, 1)
@@ -180,3 +185,32 @@ def test_who_takes_it_as_it_is_gets_the_bytes_that_lie_there(tmp_path: Path) -> 
     with destination(CTImageStorage) as dest, node_with(tmp_path / "a", dest, 2) as client:
         assert client.move("DEST", **KEYS).completed == 2
     assert len(dest.received) == 2
+
+
+def test_a_slow_destination_gets_everything_and_the_requestor_hears_of_it(tmp_path: Path) -> None:
+    with destination(CTImageStorage) as dest, node_with(tmp_path / "a", dest, 6) as client:
+        taken = dest.take
+
+        def slow(event: Any) -> int:
+            time.sleep(0.15)
+            return taken(event)
+
+        dest.server.unbind(evt.EVT_C_STORE, dest.take)
+        dest.server.bind(evt.EVT_C_STORE, slow)
+        assert client.move("DEST", **KEYS).completed == 6
+
+
+def test_a_destination_that_stops_answering_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+    over = threading.Event()
+    limits = {"message_deadline": 0.5}
+    with destination(CTImageStorage) as dest, node_with(tmp_path / "a", dest, 4, limits=limits) as client:
+
+        def silent(event: Any) -> int:
+            over.wait(20)
+            return 0x0000
+
+        dest.server.unbind(evt.EVT_C_STORE, dest.take)
+        dest.server.bind(evt.EVT_C_STORE, silent)
+        with pytest.raises(PeerFailed, match="status 0xA702"):
+            client.move("DEST", **KEYS)
+        over.set()
