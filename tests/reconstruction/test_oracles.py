@@ -108,7 +108,7 @@ def test_taking_uneven_slices_for_even_misplaces_by_millimetres():
     assert np.abs(pixels / 100 - points(planned)[..., 2])[inside].max() > 5.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     angles=st.tuples(*[st.floats(-180, 180)] * 3),
     spacing=st.tuples(st.floats(0.5, 2), st.floats(0.5, 2)),

@@ -40,8 +40,9 @@ def render_rows(volume, starts, steps, slices, weights, sampling, storage, out):
     planes, rows, columns = out.shape
     order, method, samples = sampling.order, sampling.method, len(weights)
     step, even, no_place = steps[ACROSS, 2], slices[:0], -1e30
-    lines, holds = np.empty((RING, columns), np.float32), np.ones((RING, columns), np.float32)
-    known = np.full((RING, 3), no_place)  # which row of voxels, at which k and i, lies in each slot
+    lines, holds = np.empty((RING, columns), np.float32), np.empty((RING, columns), np.float32)
+    known = np.empty((RING, 3))  # which row of voxels, at which k and i, lies in each slot
+    fill(known.reshape(-1), no_place)
     line, held = np.empty(columns, np.float32), np.empty(columns, np.float32)
     total, weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
     voxels, voxels_held = np.empty(volume.shape[2], np.float32), np.empty(volume.shape[2], np.float32)
