@@ -20,14 +20,16 @@ from scp.errors import Code, Refused
 from scp.isolation import dask, local
 from scp.isolation.ahead import Ahead
 from scp.isolation.budget import MemoryBudget
-from scp.model import FileRef, Incoming, IsCancelled, MPRRequest, Origin, SelectionReport, Sink, Takes
+from scp.model import FileRef, Incoming, IsCancelled, MPRRequest, Origin, SelectionReport, Sink, Takes, Vector
 from scp.part10 import file_ref
+from scp.reconstruction.curved import CurvedPlan, curved_plan
 from scp.reconstruction.engines import CHUNK, ENGINE
 from scp.reconstruction.geometry import volume_geometry
 from scp.reconstruction.pixels import PixelFormat, pixel_format
 from scp.reconstruction.planes import PlanePlan, plan
 from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
 from scp.results.basis import SECONDARY_CAPTURE, SOURCE
+from scp.results.curved import describe_curved
 
 LOCAL, CLUSTER = "local", "dask://"
 """What ``reconstruction.executor`` may be or begin with."""
@@ -40,6 +42,9 @@ THREAD_BYTES = 16 << 20
 
 VOXEL_TEMPORARIES = 32
 """Bytes for each voxel of the slice that a thread reads; a rescale by no whole number takes most."""
+
+CURVED_TEMPORARIES = 512
+"""Bytes for each pixel of a picture along a line, which the reference samples all at once."""
 
 FILED_AT_ONCE = 8
 """Objects that go through the archive's door together: they share its syncs."""
@@ -75,6 +80,25 @@ class Prospect:
     series: ResultSeries
 
 
+@dataclass(frozen=True, slots=True)
+class CurvedRequest:
+    """A picture along *line* (points, mm, patient), *height_mm* high around it, upright along *up*."""
+
+    line: tuple[Vector, ...]
+    up: Vector
+    height_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvedProspect:
+    """What a picture along a line will be."""
+
+    report: SelectionReport
+    plan: CurvedPlan
+    pixel_format: PixelFormat
+    series: ResultSeries
+
+
 def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -> Prospect:
     """Return what a report that is ``ok`` leads to. Raises ``BadRequest`` for planes that miss the volume."""
     report = replace(report, stack=with_pixel_digests(report.stack))
@@ -91,6 +115,22 @@ def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -
         software_version=__version__,
     )
     return Prospect(report, wanted, stored, describe(report, wanted, stored, options))
+
+
+def plan_curved(request: CurvedRequest, report: SelectionReport, config: Config) -> CurvedProspect:
+    """Return what a report that is ``ok`` leads to along a line. Raises ``BadRequest``."""
+    report = replace(report, stack=with_pixel_digests(report.stack))
+    stored = pixel_format(report.stack)
+    volume = volume_geometry(report.stack, report.missing)
+    settings = config.reconstruction
+    wanted = curved_plan(volume, request.line, request.up, request.height_mm, settings.pixel_spacing)
+    options = ResultOptions(
+        uid_root=config.results.uid_root,
+        interpolation=settings.interpolation,
+        engine=ENGINE,
+        software_version=__version__,
+    )
+    return CurvedProspect(report, wanted, stored, describe_curved(report, wanted, stored, options))
 
 
 def as_taken(prospect: Prospect, request: MPRRequest, config: Config, takes: Takes) -> Prospect:
@@ -127,7 +167,7 @@ def _readable(prospect: Prospect, request: MPRRequest, config: Config, transfer_
 
 
 def produce(
-    prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled
+    prospect: Prospect | CurvedProspect, workshop: Workshop, spool: Path, cancelled: IsCancelled
 ) -> Generator[FileRef, None, None]:
     """Yield the objects in the order of their Instance Numbers, each a file of its own.
 
@@ -180,7 +220,9 @@ def _store(ref: FileRef, begin: Callable[[Origin], Incoming], ae_title: str) -> 
         raise
 
 
-def _render(prospect: Prospect, workshop: Workshop, spool: Path, cancelled: IsCancelled) -> Iterator[Path]:
+def _render(
+    prospect: Prospect | CurvedProspect, workshop: Workshop, spool: Path, cancelled: IsCancelled
+) -> Iterator[Path]:
     """Yield the files of the objects as they are made, by a child or by the configured cluster."""
     report, config = prospect.report, workshop.config.reconstruction
     job = rendering.RenderJob(
@@ -231,7 +273,8 @@ def _working_bytes(job: rendering.RenderJob) -> int:
     samples = header.integer("SamplesPerPixel") or 1
     slice_voxels = (header.integer("Rows") or 0) * (header.integer("Columns") or 0) * samples
     slices = len(job.stack) + sum(0 < missing.before < len(job.stack) for missing in job.missing)
-    planes_bytes = 2 * samples * plane.rows * plane.columns * min(CHUNK, len(plane.positions))
+    pixel_bytes = 2 * min(CHUNK, len(job.wanted)) if isinstance(plane, PlanePlan) else CURVED_TEMPORARIES
+    planes_bytes = pixel_bytes * samples * plane.rows * plane.columns
     thread_bytes = THREAD_BYTES + VOXEL_TEMPORARIES * slice_voxels + planes_bytes
     threads = rendering.threads_of(job.threads)
     return 2 * slices * slice_voxels + (threads + 1) * thread_bytes + WORKING_BYTES

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scp.errors import WorkerFailed
 from scp.model import FileFacts, Interpolation, Missing, Policy
+from scp.reconstruction.curved import CurvedPlan, render_curved
 from scp.reconstruction.engines import CHUNK, ENGINE
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan
@@ -39,7 +40,7 @@ class RenderJob:
     missing: tuple[Missing, ...]
     policy: Policy
     interpolation: Interpolation
-    plan: PlanePlan
+    plan: PlanePlan | CurvedPlan
     pixel_format: PixelFormat
     series: ResultSeries
     threads: int
@@ -48,7 +49,9 @@ class RenderJob:
 
     @property
     def wanted(self) -> range:
-        return range(len(self.plan.positions)) if self.planes is None else self.planes
+        if self.planes is not None:
+            return self.planes
+        return range(len(self.plan.positions) if isinstance(self.plan, PlanePlan) else 1)
 
     def parts(self) -> tuple["RenderJob", ...]:
         """Return jobs for several processes, which make the same, one part after the other."""
@@ -72,8 +75,11 @@ def render(job: RenderJob) -> Iterator[bytes]:
         )
     threads = threads_of(job.threads)
     volume = _volume(job, threads)
-    planes = engine.render_stack(volume, job.plan, job.interpolation, threads, job.wanted)
     encoder = Encoder(job.series)
+    if isinstance(job.plan, CurvedPlan):
+        yield encoder.encode(0, render_curved(volume, job.plan, job.interpolation))
+        return
+    planes = engine.render_stack(volume, job.plan, job.interpolation, threads, job.wanted)
     for index, plane in zip(job.wanted, planes, strict=True):
         yield encoder.encode(index, plane)
 

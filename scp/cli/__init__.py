@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from scp.cli import archive, bench, configuration, dimse, reconstruct, serve
+from scp.cli import archive, bench, configuration, curved, dimse, reconstruct, serve
 from scp.cli.output import NotAllDone
 from scp.errors import MprScpError
 
@@ -47,7 +47,7 @@ def _frame(
     """A DICOM node that reconstructs from archives as people really leave them."""
 
 
-for family in (serve, configuration, dimse, reconstruct, archive, bench):
+for family in (serve, configuration, dimse, reconstruct, curved, archive, bench):
     family.add_to(app)
 
 

@@ -8,6 +8,7 @@
 * ``provenance``        words, codes and references that say where a result comes from
 * ``orientation``       the letters of Patient Orientation
 * ``secondary_capture``, ``source_class``, ``multiframe``, ``storage``  the forms a result can take
+* ``curved``            the one form without geometry
 * ``identity``, ``pixel_digests``  UIDs that depend on nothing but what decides the bytes
 * ``values``            how values are written
 * ``elements``, ``references``, ``compression``  what varies from plane to plane, as bytes

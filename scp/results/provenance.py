@@ -82,8 +82,12 @@ class SourceReference:
 def series_description(basis: Basis) -> str:
     """Return Series Description: what to beware of, what it is, then as much of the source's as LO holds."""
     request, plan = basis.plan.request, basis.plan
-    words = [*markers(basis.report), plane_words(request, plan.interval_mm, plan.thickness_mm)]
-    ours = " ".join(words)[:LO_CHARACTERS]
+    return before_the_sources(basis, plane_words(request, plan.interval_mm, plan.thickness_mm))
+
+
+def before_the_sources(basis: Basis, words: str) -> str:
+    """Return Series Description with *words* for what the result is."""
+    ours = " ".join([*markers(basis.report), words])[:LO_CHARACTERS]
     source = basis.middle.text("SeriesDescription").replace("\\", "/").strip()
     if is_undecodable(source):
         return ours
@@ -105,9 +109,9 @@ def plane_words(request: PlaneRequest, interval_mm: float, thickness_mm: float) 
     """
     direction = DIRECTION_WORDS[request.direction]
     if request.operation is Operation.MPR:
-        return f"{direction} {_millimetres(interval_mm)} MPR"
-    words = f"{direction} {_millimetres(interval_mm)} {SLAB_WORDS[request.method]}"
-    return words if thickness_mm == interval_mm else f"{words} {_millimetres(thickness_mm)}"
+        return f"{direction} {millimetres(interval_mm)} MPR"
+    words = f"{direction} {millimetres(interval_mm)} {SLAB_WORDS[request.method]}"
+    return words if thickness_mm == interval_mm else f"{words} {millimetres(thickness_mm)}"
 
 
 def image_comments(basis: Basis) -> str:
@@ -127,11 +131,17 @@ def derivation_description(basis: Basis, touched: Sequence[int]) -> str:
 
     What is missing stands first; then operation, grid, sources, notes and software, the same in all objects.
     """
+    return derivation(
+        basis, touched, f"Multiplanar reformatting of {len(basis.stack)} images: {_operation(basis)}"
+    )
+
+
+def derivation(basis: Basis, touched: Sequence[int], what: str) -> str:
+    """Return Derivation Description of a result of which *what* says the operation."""
     plan, options = basis.plan, basis.options
     parts = [_touched(basis, touched)] if touched else []
     parts.append(
-        f"Multiplanar reformatting of {len(basis.stack)} images: {_operation(basis)}, "
-        f"pixels of {_millimetres(plan.spacing_mm)} mm, {options.interpolation} interpolation"
+        f"{what}, pixels of {millimetres(plan.spacing_mm)} mm, {options.interpolation} interpolation"
     )
     if basis.first("Units"):
         parts.append(f"values in {basis.first('Units')}")
@@ -162,14 +172,14 @@ def _name(missing: Missing) -> str:
 def _operation(basis: Basis) -> str:
     plan = basis.plan
     direction = plan.request.direction.lower()
-    many = f", every {_millimetres(plan.interval_mm)} mm" if len(plan.positions) > 1 else ""
+    many = f", every {millimetres(plan.interval_mm)} mm" if len(plan.positions) > 1 else ""
     if plan.request.operation is Operation.MPR:
         return f"{direction} thin planes{many}, Slice Thickness is the pixel size"
     slab = SLAB_SENTENCES[plan.request.method]
-    return f"{direction} {slab} of slabs of {_millimetres(plan.thickness_mm)} mm{many}"
+    return f"{direction} {slab} of slabs of {millimetres(plan.thickness_mm)} mm{many}"
 
 
-def _millimetres(value: float) -> str:
+def millimetres(value: float) -> str:
     """Return a length with one decimal at least, two at most unless it is below that: 3.0, 0.68, 0.004."""
     text = f"{value:.2f}".rstrip("0") if value >= 0.01 else decimal_string(value)
     return f"{text}0" if text.endswith(".") else text

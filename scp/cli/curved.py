@@ -1,0 +1,94 @@
+"""``curved``: the picture along a line through a series, from files and without a server."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scp.cli.options import ConfigFile
+from scp.cli.output import progress
+from scp.cli.reconstruct import Minimum, PolicyChoice, Source, Within
+from scp.model import MPRRequest, PlaneRequest, Vector
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(curved)
+
+
+def curved(
+    path: Source,
+    line: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Points in mm: JSON, [[x, y, z], [x, y, z], ...].",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder for the picture.")],
+    height: Annotated[float, typer.Option(metavar="MM", min=0, help="Of the picture.")] = 50.0,
+    up: Annotated[str, typer.Option(metavar="X,Y,Z", help="Towards its first row.")] = "0,0,1",
+    minimum: Minimum = None,
+    policy: PolicyChoice = None,
+    within: Within = None,
+    config: ConfigFile = None,
+) -> None:
+    """Unroll the surface that stands upright on a line; write one Secondary Capture and a contact sheet.
+
+    \b
+    Example:
+      mpr-scp curved series/ --line jaw.json --height 40 --out panorama
+    """
+    from scp import pipeline
+    from scp.cli import contact_sheet
+    from scp.cli.means import means
+    from scp.model import never
+    from scp.production import CurvedRequest, plan_curved, produce
+    from scp.selection import refusal
+
+    wanted = CurvedRequest(_points(line), _vector(up.split(","), "--up"), height)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
+    folder = path.absolute() if path.is_dir() else path.absolute().parent
+    request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with (
+        means(config, within.absolute() if within else folder.parent) as allowed,
+        tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool,
+    ):
+        objects = Path(spool, "objects")
+        objects.mkdir()
+        with progress("selecting"):
+            report = pipeline.explain(request, allowed, never)
+        if not report.ok:
+            raise refusal(report)
+        prospect = plan_curved(wanted, report, allowed.config)
+        with progress("rendering"):
+            list(produce(prospect, allowed.workshop, objects, never))
+        objects.rename(out)
+    contact_sheet.write(sorted(out.glob("*.dcm")), out / "contact_sheet.png", most=1)
+    plan = prospect.plan
+    print(
+        f"{plan.columns} columns along {plan.length_mm:.1f} mm, {plan.rows} rows, contact_sheet.png in {out}"
+    )
+
+
+def _points(path: Path) -> tuple[Vector, ...]:
+    try:
+        points = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"{path} is no JSON: {error}", param_hint="--line") from error
+    if not isinstance(points, list):
+        raise typer.BadParameter(f"{path} holds no list of points", param_hint="--line")
+    return tuple(_vector(point, "--line") for point in points)
+
+
+def _vector(parts: object, option: str) -> Vector:
+    try:
+        x, y, z = map(float, parts)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise typer.BadParameter(f"{parts} is no point: give x, y and z", param_hint=option) from None
+    return x, y, z

@@ -1,0 +1,49 @@
+"""``curved`` unrolls a surface; what it writes claims no place in the patient."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from typer.testing import CliRunner
+
+from scp.cli import app
+from tests.builders import series, write_series
+
+LINE = [[1.0, 1.0, 10.0], [1.0, 6.0, 10.0], [8.0, 6.0, 10.0]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_series(series(12), tmp_path / "in" / "series")
+    return tmp_path / "in" / "series"
+
+
+def run(folder: Path, out: Path, line: object = LINE, *options: str):
+    path = out.parent / "line.json"
+    path.write_text(line if isinstance(line, str) else json.dumps(line))
+    return CliRunner().invoke(app, ["curved", str(folder), "--line", str(path), "--out", str(out), *options])
+
+
+def test_columns_follow_the_line_and_rows_stand_upright_on_it(folder, tmp_path):
+    done = run(folder, tmp_path / "out", LINE, "--height", "4")
+    assert done.exit_code == 0, done.output
+    ds = pydicom.dcmread(tmp_path / "out" / "00001.dcm")
+    points = [(1, j) for j in range(1, 7)] + [(i, 6) for i in range(2, 9)]
+    expected = [[50 * z + 10 * j + i for i, j in points] for z in (12, 11, 10, 9, 8)]
+    assert np.array_equal(ds.pixel_array, expected)
+    assert "ImagePositionPatient" not in ds
+    assert (tmp_path / "out" / "contact_sheet.png").is_file()
+
+
+@pytest.mark.parametrize("line", ["no json", "{}", "[[1, 2]]", '[["a", 1, 2], [1, 1, 1]]'])
+def test_a_file_that_holds_no_points_is_a_mistake_of_the_command_line(folder, tmp_path, line):
+    assert run(folder, tmp_path / "out", line).exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_in_the_folder_of_the_result_is_never_overwritten(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    assert run(folder, tmp_path / "out").exit_code == 2
