@@ -6,7 +6,7 @@ children (``scp.isolation``). The service manager restarts it; a start needs not
 
 import logging
 import threading
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,8 +35,26 @@ LOGGER = logging.getLogger(__name__)
 # an odd value is for the selection to judge; a warning about it would quote it, and it is patient data
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
+SWEEP_END_S = 5.0
+"""How long a stop waits for the sweep to see it; what it had not indexed is found by the next start."""
+
 SWEEP_EVERY_S = 30.0
 """How often the archive is looked through for what people copied in."""
+
+NEEDS_RESTART = (
+    "node.host",
+    "node.port",
+    "tls",
+    "limits.memory",
+    "archive.root",
+    "archive.batch",
+    "archive.database",
+    "archive.durable",
+    "archive.minimum_free",
+    "selection.auxiliary",
+    "reconstruction.cache",
+)
+"""What a node takes when it starts: its listeners, its archive, what the index holds, and its budgets."""
 
 
 class Node:
@@ -50,6 +68,7 @@ class Node:
         self._results = ResultCache(self._archive.results_folder, config.reconstruction.cache)
         self._context = self._wire(config)
         self._acceptor = Acceptor(config, self._archive, self._serve)
+        self._started_with = config
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._keep_sweeping, name="sweeper", daemon=True)
 
@@ -57,6 +76,11 @@ class Node:
     def address(self) -> tuple[str, int]:
         """Where the node listens, host and port."""
         return self._acceptor.address
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Where it listens for TLS, if it does."""
+        return self._acceptor.tls_address if self._started_with.tls else None
 
     def start(self) -> None:
         """Serve from now on. Raises ``OSError`` where a port cannot be had, ``ConfigurationError``."""
@@ -70,17 +94,19 @@ class Node:
         self._stopping.set()
         self._acceptor.stop(self.config.node.shutdown_deadline)
         if self._sweeper.is_alive():
-            self._sweeper.join()
+            self._sweeper.join(SWEEP_END_S)
         self._archive.close()
 
-    def reload(self, config: Config) -> None:
-        """Serve what comes from now on by *config*.
+    def reload(self, config: Config) -> tuple[str, ...]:
+        """Serve what comes from now on by *config*; return which keys hold only after a restart.
 
-        Ports, the archive's place, ``limits.memory`` and ``reconstruction.cache`` need a restart.
+        These are the keys of ``NEEDS_RESTART`` that are not what the node was started with.
+        Raises ``ConfigurationError``; the old one stays then.
         """
-        self.config = config
         self._context = self._wire(config)
         self._acceptor.reload(config)
+        self.config = config
+        return tuple(key for key in NEEDS_RESTART if _value(config, key) != _value(self._started_with, key))
 
     def __enter__(self) -> Self:
         try:
@@ -123,6 +149,10 @@ class Node:
     def _until_stopping(self, _progress: Progress) -> None:
         if self._stopping.is_set():
             raise Cancelled("the node is stopping")
+
+
+def _value(config: Config, key: str) -> object:
+    return reduce(getattr, key.split("."), config)
 
 
 def means_with_archive(

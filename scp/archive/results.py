@@ -13,10 +13,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scp.archive.layout import is_legal_uid
+from scp.errors import Code, Refused
 
 SPOOL_PREFIX = "spool-"
 
@@ -34,14 +35,22 @@ class ResultCache:
         self._lock = threading.Lock()
 
     def new_spool(self) -> Path:
-        """Return a new folder for one request's objects; whoever asks removes it."""
-        return Path(tempfile.mkdtemp(dir=self._folder, prefix=SPOOL_PREFIX))
+        """Return a new folder for one request's objects; whoever asks removes it.
+
+        Raises ``Refused`` (``out-of-resources``) where the disk has no room.
+        """
+        try:
+            return Path(tempfile.mkdtemp(dir=self._folder, prefix=SPOOL_PREFIX))
+        except OSError as error:
+            sentence = f"there is no room for results in {self._folder}: {error.strerror}"
+            raise Refused(Code.OUT_OF_RESOURCES, sentence, "disk") from error
 
     def remove_abandoned(self) -> None:
         """Remove what requests left behind whose process died."""
         for place in self._folder.glob(f"{SPOOL_PREFIX}*"):
-            if time.time() - place.stat().st_mtime > ABANDONED_S:
-                shutil.rmtree(place, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another node on this archive was first
+                if time.time() - place.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(place, ignore_errors=True)
 
     @contextmanager
     def lease(self, series_uid: str) -> Iterator[tuple[Path, ...]]:
@@ -56,18 +65,20 @@ class ResultCache:
         finally:
             with self._lock:
                 self._in_use[series_uid] -= 1
+                self._in_use += Counter()  # forgets those that nobody uses
 
     def keep(self, series_uid: str, made_in: Path) -> None:
-        """Take over the finished result in the folder *made_in*, which is gone then, if there is room."""
-        size = _size_of(made_in)
-        if not is_legal_uid(series_uid) or size > self._budget_bytes:
+        """Take over the finished result in the folder *made_in*, which is gone then, if there is room.
+
+        One that cannot be kept, for whatever the disk says, is made again when it is asked for again.
+        """
+        if not is_legal_uid(series_uid):
             return
-        with self._lock:
-            place = self._folder / series_uid
-            if place.exists():
-                return
-            self._make_room(size)
-            made_in.rename(place)
+        with self._lock, suppress(OSError):
+            size, place = _size_of(made_in), self._folder / series_uid
+            if size <= self._budget_bytes and not place.exists():
+                self._make_room(size)
+                made_in.rename(place)
 
     def _files(self, series_uid: str) -> tuple[Path, ...]:
         place = self._folder / series_uid

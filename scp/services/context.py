@@ -1,7 +1,7 @@
 """What the services know of the rest of the node: a few protocols, wired in ``scp.node``.
 
-A service module imports nothing of the archive or of the pipeline; it is handed a ``ServiceContext``, and
-tests hand it small twins.
+The modules of ordinary services import nothing of the archive or of the pipeline; they are handed a
+``ServiceContext``, and tests hand them small twins. Only those behind ``Reconstructs`` know both.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -11,15 +11,12 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 
 from scp.config import Config, Peer
-from scp.model import Event, FileRef, Incoming, IsCancelled, Origin, Takes, takes_all
+from scp.model import Event, FileRef, IsCancelled, Takes, takes_all
 from scp.net.requestor import Requestor
 
 
 class ArchiveService(Protocol):
-    """The archive, as far as services use it: a sink, and two ways to look things up."""
-
-    def begin(self, origin: Origin) -> Incoming:
-        """See ``scp.model.Sink``."""
+    """The archive, as far as services use it: ways to look things up, and what rejection notes say."""
 
     def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
         """Yield at most *limit* answers (PS3.4 C.4.1). Raises ``BadRequest``, ``IndexUnavailable``."""
@@ -33,7 +30,10 @@ class ArchiveService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Requesting:
-    """Who asks, and as whom we were called; *may_mpr* tells of the right ``mpr``.
+    """Who asks, and as whom we were called.
+
+    *may_mpr* tells of the right ``mpr``, *may_stored* of the right to find, move or get what is stored, as
+    the request goes.
 
     *destination* is the peer that results are sent to; ``None`` for C-GET and C-FIND: the requestor itself.
     *peer* is ``None`` where nobody is configured.
@@ -43,6 +43,7 @@ class Requesting:
     called_ae_title: str
     peer: Peer | None
     may_mpr: bool
+    may_stored: bool
     root_model: str
     destination: Peer | None = None
     takes: Takes = takes_all

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from scp.errors import Code, Refused
+from scp.errors import Code, DecodingFailed, Refused
 from scp.model import Header, MPRRequest, SelectionReport, Value
 from scp.production import Prospect
 from scp.selection import holes, image_comments
@@ -70,15 +70,18 @@ def refused(report: SelectionReport) -> Mapping[str, Value]:
     )
 
 
-def without_image(request: MPRRequest, error: Refused) -> Mapping[str, Value]:
-    """Return the values of the answer where there is no one image to start from: unknown, or which stack."""
+def without_result(request: MPRRequest, error: Refused | DecodingFailed) -> Mapping[str, Value]:
+    """Return the values of the answer where no report says it: no one image to start from, no such planes."""
+    code, comment = Code.CANNOT_DECODE.value, Code.CANNOT_DECODE.value
+    if isinstance(error, Refused):
+        code, comment = error.code, error.error_comment
     return {
         "StudyInstanceUID": request.study_instance_uid,
         "SeriesInstanceUID": request.series_instance_uid,
         "SOPInstanceUID": request.sop_instance_uid,
-        "SeriesDescription": f"refused: {error.code}"[:64],
+        "SeriesDescription": f"refused: {code}"[:64],
         "NumberOfSeriesRelatedInstances": 0,
-        "ImageComments": f"{error.error_comment}; {error.sentence}",
+        "ImageComments": f"{comment}; {error}",
     }
 
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from scp import pipeline
 from scp.archive import Archive, ResultCache
 from scp.config import Preset
-from scp.errors import BadRequest, Cancelled, Code, MprScpError, Refused
+from scp.errors import BadRequest, Cancelled, Code, DecodingFailed, MprScpError, Refused
 from scp.model import (
     Event,
     Failed,
@@ -106,12 +106,12 @@ class MprService:
         """
         if mpr_keys.has_trigger(identifier):
             _require_right(requesting)
-            request = self._by_keys(identifier, requesting)
-            return (self._dry_run(identifier, one, cancelled) for one in [request])
+            return self._dry_run(identifier, self._by_keys(identifier, requesting), cancelled)
         preset = self._means.config.presets.get(requesting.called_ae_title)
         if preset is None or not preset.virtual_series or not requesting.may_mpr:
             return None
-        return self._listing.answers(identifier, requesting.root_model, preset)
+        stored = requesting.may_stored
+        return self._listing.answers(identifier, requesting.root_model, preset, with_stored=stored)
 
     def _asked(self, identifier: Dataset, requesting: Requesting) -> _Asked:
         if mpr_keys.has_trigger(identifier):
@@ -162,6 +162,9 @@ class MprService:
         rest = Dataset(identifier)
         rest.SeriesInstanceUID = [uid for uid in uids if uid not in requests]
         originals = self._archive.refs(requesting.root_model, rest) if rest.SeriesInstanceUID else []
+        if originals and not requesting.may_stored:
+            title = requesting.calling_ae_title
+            raise Refused(Code.NOT_AUTHORIZED, f"{title} may retrieve results only, and named stored series")
         return _Asked(tuple(requests.values()), frozenset(planes), tuple(originals))
 
     def _sop_class(self, requesting: Requesting) -> str:
@@ -169,15 +172,17 @@ class MprService:
         peer = requesting.destination or requesting.peer
         return (peer.sop_class if peer else "") or self._means.config.results.sop_class
 
-    def _dry_run(self, identifier: Dataset, request: MPRRequest, cancelled: IsCancelled) -> Dataset:
+    def _dry_run(self, identifier: Dataset, request: MPRRequest, cancelled: IsCancelled) -> Iterator[Dataset]:
+        """Yield the one answer, once it is asked for."""
         try:
             report = pipeline.explain(request, self._means, cancelled, reach=Reach.ASK)
-        except Refused as exc:
-            return dry_run.answer(identifier, dry_run.without_image(request, exc))
-        if not report.ok:
-            return dry_run.answer(identifier, dry_run.refused(report))
-        prospect = plan_results(request, report, self._means.config)
-        return dry_run.answer(identifier, dry_run.promised(report, prospect))
+            if report.ok:
+                values = dry_run.promised(report, plan_results(request, report, self._means.config))
+            else:
+                values = dry_run.refused(report)
+        except (Refused, DecodingFailed) as exc:
+            values = dry_run.without_result(request, exc)
+        yield dry_run.answer(identifier, values)
 
 
 def _run(asked: _Asked, means: Means, spool: Path, cancelled: IsCancelled) -> Generator[Event, None, None]:
@@ -194,12 +199,12 @@ def _run_several(
     asked: _Asked, means: Means, spool: Path, cancelled: IsCancelled
 ) -> Generator[Event, None, None]:
     """Yield the events of all that is asked for as those of one; what fails of it fails alone."""
-    outcomes = [_prospect_or_refusal(request, means, cancelled) for request in asked.requests]
+    outcomes = [_prospect_or_failure(request, means, cancelled) for request in asked.requests]
     sizes = [len(asked.wanted(o)) if isinstance(o, Prospect) else 1 for o in outcomes]
     yield Planned(sum(sizes) + len(asked.originals))
     yield from map(Produced, asked.originals)
     for number, (request, outcome) in enumerate(zip(asked.requests, outcomes, strict=True)):
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, MprScpError):
             yield Failed(request.sop_instance_uid or request.series_instance_uid, outcome)
             continue
         folder = spool / str(number)
@@ -215,10 +220,10 @@ def _run_several(
             yield from (Failed(uid, exc) for uid in sorted(unsent))
 
 
-def _prospect_or_refusal(request: MPRRequest, means: Means, cancelled: IsCancelled) -> Prospect | Refused:
+def _prospect_or_failure(request: MPRRequest, means: Means, cancelled: IsCancelled) -> Prospect | MprScpError:
     try:
         return pipeline.preview(request, means, cancelled)
-    except Refused as exc:
+    except (Refused, DecodingFailed) as exc:
         return exc
 
 

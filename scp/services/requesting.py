@@ -1,5 +1,6 @@
 """Who asks: what an association and a request say of the requestor, in the services' terms."""
 
+from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     PatientRootQueryRetrieveInformationModelGet,
@@ -20,6 +21,9 @@ PATIENT_ROOT = frozenset(
 )
 
 
+RIGHTS = {C_FIND: "find", C_MOVE: "move", C_GET: "get"}
+
+
 def requesting_of(
     association: NodeAssociation,
     request: Request,
@@ -32,6 +36,7 @@ def requesting_of(
         called_ae_title=association.called_ae_title,
         peer=association.admitted.peer if association.admitted else None,
         may_mpr=association.may("mpr"),
+        may_stored=association.may(RIGHTS[type(request.message)]),
         root_model="PATIENT" if request.abstract_syntax in PATIENT_ROOT else "STUDY",
         destination=destination,
         takes=takes,

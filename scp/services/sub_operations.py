@@ -138,7 +138,7 @@ class SubOperations(threading.Thread):
     def _take(self, event: Event) -> None:
         if isinstance(event, Planned):
             self.counts.plan(event.count)
-            if self.counts.remaining:
+            if self.counts.remaining and not self._stop.is_set():
                 self._announce(self.counts)
         elif isinstance(event, Produced):
             self._send(event.ref)
@@ -148,6 +148,8 @@ class SubOperations(threading.Thread):
     def _send(self, ref: FileRef) -> None:
         self._idle.clear()
         try:
+            if self._stop.is_set():  # whoever cancels has not waited for this one
+                raise Cancelled("the requestor cancelled")
             sent = self._sender.send(ref)
         except PeerFailed as error:
             self._lost(ref, error)

@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from scp import __version__, pipeline
 from scp.archive import Archive, Promise, VirtualSeries, matches_key
 from scp.config import Config, Preset
-from scp.errors import Code, Refused
-from scp.model import MPRRequest
+from scp.errors import Code, DecodingFailed, Refused
+from scp.model import MPRRequest, never
 from scp.pipeline import Means, Reach
 from scp.production import Prospect
 from scp.reconstruction.engines import ENGINE
@@ -49,11 +49,16 @@ class VirtualSeriesListing:
         self._archive = archive
         self._prospect = lru_cache(PROSPECTS_REMEMBERED)(self._prospect_of)
 
-    def answers(self, identifier: Dataset, root_model: str, preset: Preset) -> Iterator[Dataset] | None:
-        """Return the answers to a query at the preset's AE title, ``None`` where no result can be meant."""
+    def answers(
+        self, identifier: Dataset, root_model: str, preset: Preset, *, with_stored: bool
+    ) -> Iterator[Dataset] | None:
+        """Return the answers to a query at the preset's AE title, ``None`` where no result can be meant.
+
+        *with_stored* tells whether the requestor may see the stored series beside the results.
+        """
         level = "".join(mpr_keys.texts(identifier, "QueryRetrieveLevel"))
         if level == "SERIES":
-            return self._series(identifier, root_model, preset)
+            return self._series(identifier, root_model, preset, with_stored)
         if level == "IMAGE" and len(uids := mpr_keys.texts(identifier, "SeriesInstanceUID")) == 1:
             source = self._archive.promises.stands_for(uids[0])
             return None if source is None else self._images(identifier, uids[0], source)
@@ -71,9 +76,12 @@ class VirtualSeriesListing:
             )
         return _request(source, preset, self._means.config, result_series_uid)
 
-    def _series(self, identifier: Dataset, root_model: str, preset: Preset) -> Iterator[Dataset]:
+    def _series(
+        self, identifier: Dataset, root_model: str, preset: Preset, with_stored: bool
+    ) -> Iterator[Dataset]:
         limit = self._means.config.query.maximum_answers + 1
-        yield from self._archive.find(root_model, identifier, limit=limit)
+        if with_stored:
+            yield from self._archive.find(root_model, identifier, limit=limit)
         for found in self._archive.find(root_model, _of_sources(identifier), limit=limit):
             source = VirtualSeries(found.StudyInstanceUID, found.SeriesInstanceUID, preset.name)
             promise = self._promise(source, preset)
@@ -93,9 +101,9 @@ class VirtualSeriesListing:
         request = _request(source, preset, self._means.config)
         promise: Promise
         try:
-            prospect = pipeline.preview(request, self._means, _never, reach=Reach.HERE)
+            prospect = pipeline.preview(request, self._means, never, reach=Reach.HERE)
             promise = promise_of(prospect) | {"SeriesDescription": prospect.series.series_description}
-        except Refused:
+        except (Refused, DecodingFailed):
             promise = {}
         promises.keep(source, fingerprint, rules, promise)
         return promise
@@ -106,7 +114,7 @@ class VirtualSeriesListing:
         fingerprint = promises.fingerprint(source.study_instance_uid, source.series_instance_uid)
         try:
             prospect = self._prospect(uid, fingerprint)
-        except Refused:
+        except (Refused, DecodingFailed):
             return
         encoder = Encoder(prospect.series)
         for number in range(len(prospect.series.sop_instance_uids)):
@@ -123,7 +131,7 @@ class VirtualSeriesListing:
     def _prospect_of(self, uid: str, _fingerprint: str) -> Prospect:
         request = self.request_for(uid)
         assert request is not None, "only UIDs that stand for something are asked for"
-        return pipeline.preview(request, self._means, _never, reach=Reach.HERE)
+        return pipeline.preview(request, self._means, never, reach=Reach.HERE)
 
 
 def _request(
@@ -160,7 +168,3 @@ def _rules(config: Config, preset: Preset) -> str:
     parts = (config.selection, config.completion, config.reconstruction, config.results, preset)
     text = "\n".join([__version__, ENGINE, *(part.model_dump_json() for part in parts)])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _never() -> bool:
-    return False

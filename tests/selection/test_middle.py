@@ -89,7 +89,7 @@ def test_s0_an_empty_folder_is_refused():
 def test_s0_images_that_share_a_refusal_are_selected_once(monkeypatch):
     asked = []
     selecting = middle.select
-    monkeypatch.setattr(middle, "select", lambda *told: asked.append(told) or selecting(*told))
+    monkeypatch.setattr(middle, "select", lambda *told, **how: asked.append(told) or selecting(*told, **how))
     twins = [slice_at(k, name=f"twin{k}", SOPInstanceUID=f"8.{k}") for k in range(12)]
     with pytest.raises(Refused) as caught:
         current_of_series([*series(12), *twins], RULES)

@@ -82,7 +82,9 @@ def ward(tmp_path: Path) -> Iterator[Ward]:
 
 def requesting(called: str = "MPR_COR", *, may_mpr: bool = True, **who: Any) -> Requesting:
     given = {"peer": None, "root_model": "STUDY"} | who
-    return Requesting(calling_ae_title="VIEWER", called_ae_title=called, may_mpr=may_mpr, **given)
+    return Requesting(
+        calling_ae_title="VIEWER", called_ae_title=called, may_mpr=may_mpr, **{"may_stored": True} | given
+    )
 
 
 def identifier(level: str = "SERIES", **keys: Any) -> Dataset:
