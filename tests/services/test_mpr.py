@@ -27,7 +27,11 @@ from scp.services.context import Requesting
 from scp.services.mpr import MprService
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
 
-PRESETS = {"MPR_COR": Preset(), "PADDED": Preset(policy=Policy.PAD)}
+PRESETS = {
+    "MPR_COR": Preset(name="MPR_COR"),
+    "PADDED": Preset(policy=Policy.PAD),
+    "LISTED": Preset(name="LISTED", virtual_series=True),
+}
 
 
 @dataclass
@@ -302,3 +306,18 @@ def test_a_dry_run_of_what_is_not_here_is_an_answer(ward):
     (answer,) = ward.service.answers_of(asked, requesting("MPRSCP"))
     assert answer.ImageComments.startswith("unknown-image: series; ")
     assert answer.SeriesInstanceUID == "1.2.5"
+
+
+def listed_series(ward: Ward, **who: Any) -> list[str]:
+    query = identifier(SeriesInstanceUID="")
+    return [str(ds.SeriesInstanceUID) for ds in ward.service.answers_of(query, requesting("LISTED", **who))]
+
+
+def test_who_may_only_have_results_sees_and_gets_no_stored_series(ward: Ward) -> None:
+    stored, result = listed_series(ward)
+    assert stored == SERIES_UID
+    assert listed_series(ward, may_stored=False) == [result]
+    both = identifier(SeriesInstanceUID=[stored, result])
+    with pytest.raises(Refused) as caught:
+        ward.service.events_of(both, requesting("LISTED", may_stored=False), lambda: False)
+    assert caught.value.code == Code.NOT_AUTHORIZED
