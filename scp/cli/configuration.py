@@ -18,35 +18,55 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(family, name="config")
 
 
+File = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The TOML file; or by --config.")]
+
+
 @family.command()
-def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="The TOML file.")]) -> None:
-    """Say what is wrong with a configuration, key by key.
+def check(file: File = None, config: ConfigFile = None, as_json: AsJSON = False) -> None:
+    """Say what is wrong with a configuration, key by key; files of [tls] are opened, nothing is started.
 
     \b
     Example:
       mpr-scp config check config/node.toml
     """
-    from scp import config
+    from scp.config import load
 
-    config.load(file)
-    print(f"{file}: is good")
+    path = _one(file, config)
+    if path is None:
+        raise typer.BadParameter("name the file to check", param_hint="FILE")
+    settings = load(path)
+    if settings.tls is not None:
+        from scp.net.tls import acceptor_context
+
+        acceptor_context(settings.tls)
+    if as_json:
+        print_json({"file": str(path), "good": True})
+    else:
+        print(f"{path}: is good")
 
 
 @family.command()
-def show(config: ConfigFile = None, as_json: AsJSON = False) -> None:
+def show(file: File = None, config: ConfigFile = None, as_json: AsJSON = False) -> None:
     """Show every setting that holds: those of the file, and the defaults for the rest.
 
     \b
     Example:
-      mpr-scp config show --config config/node.toml
+      mpr-scp config show config/node.toml
     """
     from scp.config import load
 
-    settings = load(config).model_dump(mode="json")
+    settings = load(_one(file, config)).model_dump(mode="json")
     if as_json:
         print_json(settings)
     else:
         print("\n\n".join(_tables(settings)))
+
+
+def _one(file: Path | None, config: Path | None) -> Path | None:
+    """Return the file that was named, as an argument or by ``--config``."""
+    if file and config and file != config:
+        raise typer.BadParameter(f"{file} and {config} are two files; name one", param_hint="FILE")
+    return file or config
 
 
 def _tables(settings: dict[str, Any], prefix: str = "") -> Iterator[str]:

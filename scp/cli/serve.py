@@ -1,5 +1,6 @@
 """``serve``: run the node until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
 
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -19,10 +20,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(config: ConfigFile = None) -> None:
-    """Run the node; print "listening on HOST:PORT as AE" when it serves.
+    """Run the node; print "listening on HOST:PORT as AE" when it serves, and the port for TLS.
 
     Without a configuration it listens on loopback and keeps its archive in the current folder. SIGTERM lets
-    what is in hand finish, SIGHUP reads the configuration again; a bad one leaves the old one in force.
+    what is in hand finish, SIGHUP reads the configuration again; a bad one leaves the old one in force,
+    and what needs a restart is named.
 
     \b
     Example:
@@ -37,10 +39,18 @@ def serve(config: ConfigFile = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: signals.put(received))
     with Node(settings) as node:
-        host, port = node.address
-        print(f"listening on {host}:{port} as {settings.node.ae_title}", flush=True)
+        print(_where(node), flush=True)
         while signals.get() == signal.SIGHUP:
             _reload(node, config)
+
+
+def _where(node: "Node") -> str:
+    """Return where *node* listens; with ``tls.only`` its one port is that for TLS."""
+    host, port = node.address
+    tls = node.tls_address
+    only = " with TLS" if tls == node.address else ""
+    beside = f", {host}:{tls[1]} with TLS" if tls and not only else ""
+    return f"listening on {host}:{port}{only}{beside} as {node.config.node.ae_title}"
 
 
 def _reload(node: "Node", path: Path | None) -> None:
@@ -48,16 +58,18 @@ def _reload(node: "Node", path: Path | None) -> None:
     from scp.errors import ConfigurationError
 
     try:
-        node.reload(load(path))
+        settings = load(path)
+        waiting = node.reload(settings)
     except ConfigurationError as error:
         print(f"mpr-scp: not reloaded, the old configuration stays: {error}", file=sys.stderr, flush=True)
     else:
-        print("mpr-scp: reloaded", file=sys.stderr, flush=True)
+        logging.getLogger().setLevel(settings.node.log_level.upper())
+        wait = "wait" if len(waiting) > 1 else "waits"
+        later = f"; {', '.join(waiting)} {wait} for a restart" if waiting else ""
+        print(f"mpr-scp: reloaded{later}", file=sys.stderr, flush=True)
 
 
 def _log_to_stderr(level: str) -> None:
-    import logging
-
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

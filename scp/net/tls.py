@@ -36,14 +36,27 @@ def check_certificate(connection: ssl.SSLSocket, peer: Peer) -> None:
 
 def _loaded(context: ssl.SSLContext, tls: TLS) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _check_readable(tls)
     try:
         context.load_cert_chain(tls.certificate, tls.key)
     except OSError as error:
         raise ConfigurationError(
-            f"tls.certificate {tls.certificate} or tls.key {tls.key}: {error}"
+            f"tls.certificate {tls.certificate} and tls.key {tls.key}: are no pair in PEM: {error}"
         ) from error
     try:
         context.load_verify_locations(tls.ca)
     except OSError as error:
-        raise ConfigurationError(f"tls.ca {tls.ca}: {error}") from error
+        raise ConfigurationError(f"tls.ca {tls.ca}: holds no certificates in PEM: {error}") from error
     return context
+
+
+def _check_readable(tls: TLS) -> None:
+    """Raise ``ConfigurationError`` naming each file that cannot be read: OpenSSL does not tell which."""
+    wrong = []
+    for key, path in (("certificate", tls.certificate), ("key", tls.key), ("ca", tls.ca)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            wrong.append(f"tls.{key} {path}: cannot be read: {error.strerror}")
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))

@@ -56,3 +56,28 @@ def test_durations_and_sizes_are_shown_with_their_units(file, capsys):
 
 def test_a_good_file_is_said_to_be_good(file, capsys):
     assert output(capsys, "config", "check", file) == f"{file}: is good\n"
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_the_file_is_named_as_an_argument_or_by_config(file, capsys, command):
+    assert output(capsys, "config", command, file) == output(capsys, "config", command, "--config", file)
+
+
+@pytest.mark.parametrize("words", [(), ("one.toml", "--config", "other.toml")], ids=["no file", "two files"])
+def test_no_file_and_two_files_are_usage_errors(capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        main(["config", "check", *words])
+    assert ended.value.code == 2
+
+
+def test_a_file_of_tls_that_is_not_there_is_named(tmp_path, capsys):
+    path = tmp_path / "node.toml"
+    path.write_text('[tls]\ncertificate = "node.pem"\nkey = "node.key"\nca = "peers.pem"\n')
+    (tmp_path / "node.pem").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(["config", "check", str(path)])
+    error = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert f"tls.key {tmp_path}/node.key: cannot be read: No such file or directory" in error
+    assert f"tls.ca {tmp_path}/peers.pem: cannot be read" in error
+    assert "tls.certificate" not in error

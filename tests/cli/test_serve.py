@@ -69,6 +69,17 @@ def test_sighup_reads_the_configuration_again(served, config):
     assert served.echo("BONE") == 0
 
 
+def test_sighup_names_what_waits_for_a_restart_until_it_is_as_it_was(served, config):
+    text = config.read_text()
+    config.write_text(text.replace("port = 0", "port = 1") + '[archive]\nroot = "there"\n')
+    served.process.send_signal(signal.SIGHUP)
+    assert served.says("reloaded").rstrip().endswith("reloaded; node.port, archive.root wait for a restart")
+    config.write_text(text)
+    served.process.send_signal(signal.SIGHUP)
+    assert served.says("reloaded") == "mpr-scp: reloaded\n"
+    assert served.echo("NODE") == 0
+
+
 def test_a_bad_configuration_is_not_taken_and_the_old_one_stays(served, config):
     config.write_text("[nodes]\n")
     served.process.send_signal(signal.SIGHUP)
