@@ -16,10 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-NAMES_FOLLOW_FILES: Final = frozenset({"ext4", "xfs"})
-"""File systems where ``fsync`` of a file also keeps the names it was given before."""
-
 MOUNTS: Final = Path("/proc/self/mountinfo")
+
+JOURNALS: Final = Path("/proc/fs/jbd2")
+"""Where Linux shows the journals of ext4, each as the device's name with an inode's number behind it."""
+
+UNORDERED: Final = frozenset({"nobarrier", "barrier=0", "data=writeback"})
+"""Mount options that give up the order of content and names."""
 
 START_AND_WAIT: Final = 1 | 2 | 4
 """SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER of sync_file_range(2)."""
@@ -37,21 +40,27 @@ def syncing_of(folder: Path, *, durable: bool) -> Syncing:
     """Return what durability takes in *folder*, which must exist."""
     if not durable:
         return Syncing.NEVER
-    if file_system_of(folder) in NAMES_FOLLOW_FILES and _sync_file_range() is not None:
+    if names_follow_files(folder) and _sync_file_range() is not None:
         return Syncing.ONCE
     return Syncing.TWICE
 
 
-def file_system_of(folder: Path) -> str:
-    """Return the type of the file system that *folder* is in, ``""`` where it cannot be told."""
+def names_follow_files(folder: Path) -> bool:
+    """Tell whether ``fsync`` of a file in *folder* also keeps the names it was given before."""
     device = folder.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = [line.split() for line in MOUNTS.read_text().splitlines()]
     except OSError:
-        return ""
-    types = {mount[mount.index("-") + 1] for mount in mounts if mount[2] == number}
-    return types.pop() if len(types) == 1 else ""
+        return False
+    ours = {tuple(mount[mount.index("-") + 1 :]) for mount in mounts if mount[2] == number}
+    return bool(ours) and all(_is_ordered(kind, source, options) for kind, source, options in ours)
+
+
+def _is_ordered(kind: str, source: str, options: str) -> bool:
+    if not UNORDERED.isdisjoint(options.split(",")):
+        return False
+    return kind == "xfs" or (kind == "ext4" and any(JOURNALS.glob(f"{Path(source).resolve().name}-*")))
 
 
 def write_out(descriptor: int) -> None:

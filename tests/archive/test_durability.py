@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scp.archive import Archive, durability
-from scp.archive.durability import Syncing, file_system_of, syncing_of, write_out
+from scp.archive.durability import Syncing, syncing_of, write_out
 from scp.errors import StoreRefused
 from tests.archive.conftest import Store, store_into
 from tests.builders import image
@@ -17,17 +17,31 @@ once = pytest.mark.parametrize("syncing", [Syncing.ONCE], indirect=True)
 
 
 @pytest.mark.parametrize(
-    ("found", "syncing_found"),
-    [("ext4", Syncing.ONCE), ("xfs", Syncing.ONCE), ("btrfs", Syncing.TWICE), ("nfs4", Syncing.TWICE)],
+    ("mounted", "journals", "syncing_found"),
+    [
+        ("ext4 /dev/x1 rw,errors=remount-ro", ["x1-8"], Syncing.ONCE),
+        ("ext4 /dev/x1 rw", ["x2-8"], Syncing.TWICE),
+        ("ext4 /dev/x1 rw,nobarrier", ["x1-8"], Syncing.TWICE),
+        ("ext4 /dev/x1 rw,data=writeback", ["x1-8"], Syncing.TWICE),
+        ("xfs /dev/x1 rw", [], Syncing.ONCE),
+        ("btrfs /dev/x1 rw", [], Syncing.TWICE),
+        ("nfs4 server:/export rw", [], Syncing.TWICE),
+    ],
 )
-def test_only_file_systems_known_for_it_are_synced_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str, syncing_found: Syncing
+def test_only_file_systems_with_an_ordered_journal_are_synced_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mounted: str,
+    journals: list[str],
+    syncing_found: Syncing,
 ) -> None:
     device = tmp_path.stat().st_dev
     mounts = tmp_path / "mountinfo"
-    mounts.write_text(f"27 1 {os.major(device)}:{os.minor(device)} / / rw,relatime - {found} /dev/x rw\n")
+    mounts.write_text(f"27 1 {os.major(device)}:{os.minor(device)} / / rw,relatime - {mounted}\n")
+    for journal in journals:
+        (tmp_path / "jbd2" / journal).mkdir(parents=True)
     monkeypatch.setattr(durability, "MOUNTS", mounts)
-    assert file_system_of(tmp_path) == found
+    monkeypatch.setattr(durability, "JOURNALS", tmp_path / "jbd2")
     assert syncing_of(tmp_path, durable=True) is syncing_found
     assert syncing_of(tmp_path, durable=False) is Syncing.NEVER
 
