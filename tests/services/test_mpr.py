@@ -16,7 +16,7 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from scp.archive import Archive, ResultCache
 from scp.completion import PeerStates, PeerTransport, Surroundings
 from scp.config import Config, Peer, Preset
-from scp.errors import BadRequest, Cancelled, Refused
+from scp.errors import BadRequest, Cancelled, Code, Refused
 from scp.isolation import local
 from scp.isolation.budget import MemoryBudget
 from scp.model import Failed, FileFacts, Planned, Policy, Produced, Progress
