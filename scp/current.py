@@ -2,12 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from scp.errors import Code, Refused
 from scp.model import FileFacts, FolderReader, MPRRequest, SelectionRules
-from scp.selection import current_of_series
+from scp.selection import NoMiddleImage, current_of_series
+
+NO_IMAGE = frozenset({Code.NOT_DICOM, Code.NOT_A_FILE, Code.NO_PIXEL_DATA, Code.NOT_AN_IMAGE})
+"""What a scan says of files that are no DICOM image, whole or damaged."""
 
 LOOK_AGAIN_S = 10.0
 """How long an unknown image is looked for among what people may have copied in just now."""
@@ -82,11 +86,34 @@ def _files_named(request: MPRRequest, holdings: Holdings) -> tuple[FileFacts, ..
 def _current_by_path(path: Path, read_folder: FolderReader, rules: SelectionRules) -> FileFacts:
     path = path.absolute()
     if path.is_dir():
-        return current_of_series(read_folder(path), rules)
+        return _current_of_folder(path, read_folder(path), rules)
     for facts in read_folder(path.parent):
         if facts.path == path:
             return facts
     raise Refused(Code.UNKNOWN_IMAGE, f"there is no file {path}; name an image or a folder of images")
+
+
+def _current_of_folder(folder: Path, files: Sequence[FileFacts], rules: SelectionRules) -> FileFacts:
+    """Return the image that stands for *folder*; where there is none, say so in words of files."""
+    if not files:
+        raise Refused(Code.UNKNOWN_IMAGE, _nothing_in(folder))
+    try:
+        return current_of_series(files, rules, by_file=True)
+    except NoMiddleImage as error:
+        reasons = Counter(facts.reason for facts in files)
+        if not reasons.keys() <= NO_IMAGE:
+            raise
+        told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        sentence = f"no DICOM image in {folder}: {told}; name an image or a folder of images"
+        raise NoMiddleImage(replace(error.report, sentence=sentence)) from None
+
+
+def _nothing_in(folder: Path) -> str:
+    below = sum(entry.is_dir() for entry in folder.iterdir())
+    if below:
+        them, each = ("it", "sub-folder") if below == 1 else ("one of them", "sub-folders")
+        return f"no files directly in {folder}, {below} {each}; name {them}"
+    return f"the folder {folder} is empty; name an image or a folder of images"
 
 
 def _best_copy(copies: Sequence[FileFacts], holdings: Holdings) -> FileFacts:

@@ -128,12 +128,14 @@ def explain(
     from scp import pipeline
     from scp.cli.means import means
     from scp.cli.report import report_text
-    from scp.selection import refusal
+    from scp.selection import NoMiddleImage, refusal
 
     request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
     try:
         with means(config, _within(path, within)) as allowed, progress("selecting"):
             report = pipeline.explain(request, allowed, _never)
+    except NoMiddleImage as error:
+        report = error.report
     except Refused as error:
         if as_json:
             print_json(_without_report(error))

@@ -5,7 +5,7 @@ of the report.
 """
 
 from scp.selection.method import select
-from scp.selection.middle import current_of_series
+from scp.selection.middle import NoMiddleImage, current_of_series
 from scp.selection.report import (
     as_json,
     counts,
@@ -18,6 +18,7 @@ from scp.selection.report import (
 from scp.selection.stack import position_mm
 
 __all__ = [
+    "NoMiddleImage",
     "as_json",
     "counts",
     "current_of_series",

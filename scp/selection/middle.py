@@ -5,39 +5,61 @@ enough, or only one is there, its middle image becomes the current one.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from scp.errors import Code, Refused
 from scp.model import FileFacts, SelectionReport, SelectionRules
 from scp.selection.fitness import BY_ITSELF
 from scp.selection.method import select
-from scp.selection.report import refusal
 from scp.selection.sorting import in_fixed_order, place
 
 
-def current_of_series(facts: Sequence[FileFacts], rules: SelectionRules) -> FileFacts:
+class NoMiddleImage(Refused):
+    """No one image stands for the files; *report* is the selection that tells most of them."""
+
+    def __init__(self, report: SelectionReport) -> None:
+        super().__init__(report.verdict, report.sentence, report.numbers)
+        self.args = (report,)
+        self.report = report
+
+
+def current_of_series(
+    facts: Sequence[FileFacts], rules: SelectionRules, *, by_file: bool = False
+) -> FileFacts:
     """Return the middle image of the one stack of *facts* that holds the minimum number of images.
 
     A series that is here in part has one smaller stack: its middle image will do, since images are counted
     after the searches.
-    Raises ``Refused``: which-stack, naming one SOP Instance UID of each; too-few-images where none of
-    several stacks is large enough; the reason of the images where none of them can be part of a volume.
+    Raises ``NoMiddleImage``: which-stack, naming one SOP Instance UID of each, or *by_file* one file;
+    too-few-images where none of several stacks is large enough, but which-stack *by_file*; the reason of the
+    images where none of them can be part of a volume. Raises ``Refused`` where there is no file.
     """
     reports = list(_selections(facts, rules))
-    stacks = [report.stack for report in reports if report.stack]
-    large = [stack for stack in stacks if len(stack) >= rules.minimum_images]
+    stacks = [report for report in reports if report.stack]
+    large = [report for report in stacks if len(report.stack) >= rules.minimum_images]
     if len(large or stacks) == 1:
-        return _middle((large or stacks)[0])
-    if large:
-        named = ", ".join(f"{_middle(stack).sop_instance_uid} ({len(stack)} images)" for stack in large)
-        raise Refused(
-            Code.WHICH_STACK,
-            f"The series holds {len(large)} stacks; ask with the SOP Instance UID of one of these: {named}.",
-            comment=f"{len(large)} stacks, name an image",
-        )
+        return _middle((large or stacks)[0].stack)
+    if large or (by_file and stacks):
+        raise NoMiddleImage(_which_stack(large or stacks, by_file))
     largest = max(reports, key=lambda report: len(report.stack), default=None)
-    if largest is None:
-        raise _no_image(facts, rules)
-    raise refusal(largest)
+    raise NoMiddleImage(largest) if largest else _no_image(facts, rules)
+
+
+def _which_stack(reports: Sequence[SelectionReport], by_file: bool) -> SelectionReport:
+    """Return the report of the first of several stacks, turned into the question which of them is meant."""
+    middles = [(_middle(report.stack), len(report.stack)) for report in reports]
+    kind = "series" if len({image.header.text("SeriesInstanceUID") for image, _ in middles}) > 1 else "stacks"
+    names = ", ".join(
+        f"{image.path.name if by_file else image.sop_instance_uid} ({count} images)"
+        for image, count in middles
+    )
+    sentence = (
+        f"The series holds {len(reports)} stacks; ask with the SOP Instance UID of one of these: {names}."
+    )
+    if by_file:
+        sentence = f"{len(reports)} {kind} here: {names}; name one of these files."
+    numbers = f"{len(reports)} stacks, name an image"
+    return replace(reports[0], verdict=Code.WHICH_STACK, numbers=numbers, sentence=sentence)
 
 
 def _selections(facts: Sequence[FileFacts], rules: SelectionRules) -> Iterator[SelectionReport]:
@@ -68,8 +90,7 @@ def _middle(stack: Sequence[FileFacts]) -> FileFacts:
 def _no_image(facts: Sequence[FileFacts], rules: SelectionRules) -> Refused:
     """Return why nothing of the series can be a slice: as the first of its files would be refused."""
     for image in in_fixed_order(facts):
-        report = select(image, facts, rules)
-        return refusal(report)
+        return NoMiddleImage(select(image, facts, rules))
     return Refused(
         Code.TOO_FEW_IMAGES,
         f"There is no file in the series; {rules.minimum_images} images are needed.",

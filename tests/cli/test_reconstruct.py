@@ -155,3 +155,56 @@ def test_explain_of_a_folder_without_images_is_json_too(run, tmp_path):
     code, out, _ = run("explain", tmp_path, "--json")
     assert code == 1
     assert json.loads(out)["used"] == 0
+
+
+def two_series(folder: Path, *, second: int = 11) -> None:
+    """Put two series that differ in Series Instance UID into *folder*."""
+    for prefix, uid, count in (("brain", "1.2.3.1", 12), ("chest", "1.2.3.2", second)):
+        for k in range(count):
+            own = {"SeriesInstanceUID": uid, "SOPInstanceUID": f"{uid}.{k + 1}"}
+            write(image(k, **own), folder / f"{prefix}_{k:02d}.dcm")
+
+
+def test_a_folder_of_two_series_names_a_file_of_each_and_tells_of_every_file(run, tmp_path):
+    two_series(tmp_path)
+    code, out, err = run("explain", tmp_path)
+    assert code == 1
+    assert err == (
+        "mpr-scp: 2 series here: brain_06.dcm (12 images), chest_05.dcm (11 images); "
+        "name one of these files.\n"
+    )
+    assert "verdict        which-stack: 2 stacks, name an image" in out
+    assert out.count("other-series ") == 12  # the count, and a line for each image of the other series
+    assert run("mpr", tmp_path, "--out", tmp_path / "planes")[2] == err
+    assert run("explain", tmp_path / "chest_05.dcm")[0] == 0
+
+
+def test_series_too_small_for_a_volume_are_named_by_file_too(run, tmp_path):
+    two_series(tmp_path, second=3)
+    for path in tmp_path.glob("brain_0[2-9].dcm"):
+        path.unlink()
+    assert "brain_10.dcm (4 images), chest_01.dcm (3 images)" in run("explain", tmp_path)[2]
+
+
+def test_a_folder_that_has_only_sub_folders_says_so(run, folder):
+    code, out, err = run("explain", folder.parent)
+    assert (code, out) == (1, "")
+    assert err == f"mpr-scp: no files directly in {folder.parent}, 1 sub-folder; name it\n"
+    (folder.parent / "second").mkdir()
+    assert run("mpr", folder.parent, "--out", folder / "o")[2].endswith("2 sub-folders; name one of them\n")
+
+
+def test_an_empty_folder_is_named(run, tmp_path):
+    assert run("explain", tmp_path)[2].startswith(f"mpr-scp: the folder {tmp_path} is empty")
+
+
+def test_a_folder_without_any_dicom_image_is_named_with_the_reason_of_each_file(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "picture.png").write_text("no image")
+    code, out, err = run("explain", tmp_path)
+    assert code == 1
+    assert f"no DICOM image in {tmp_path}: not-dicom 2; name" in err
+    assert [line.split()[:2] for line in out.splitlines()[-2:]] == [
+        ["notes.txt", "not-dicom"],
+        ["picture.png", "not-dicom"],
+    ]
