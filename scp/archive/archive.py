@@ -158,7 +158,11 @@ class Archive:
             recover.note_conflicts(self._index, self._root)
             self._index.made_anew = False
         elif repeated:
-            recover.note_conflicts_of(self._index, self._root, repeated)
+            try:
+                recover.note_conflicts_of(self._index, self._root, repeated)
+            except IndexUnavailable:
+                self._scan.put_back(repeated)
+                raise
         return count
 
     def look_again(self, within_s: float) -> None:

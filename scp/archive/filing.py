@@ -164,8 +164,8 @@ class Filing:
         if self._syncing is Syncing.NEVER:
             return
         sync(path)
-        if path in self._linked:
-            self._linked[path].relied_on = True
+        if (job := self._linked.get(path)) is not None:  # whoever linked it may be done meanwhile
+            job.relied_on = True
         inside = path.relative_to(self._root).parents
         self._unsynced.update(self._root / folder for folder in inside)
 

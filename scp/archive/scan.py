@@ -124,8 +124,13 @@ class Scan:
 
     def take_repeated(self) -> frozenset[str]:
         """Return the SOP Instance UIDs that turned up though known, since this was last asked."""
-        taken, self._repeated = frozenset(self._repeated), set()
+        taken = frozenset(self._repeated)
+        self._repeated -= taken  # what another thread adds now stays
         return taken
+
+    def put_back(self, repeated: frozenset[str]) -> None:
+        """Let the next :meth:`take_repeated` return these again: nobody could look at them."""
+        self._repeated |= repeated
 
     def _is_ours_to_index(self, path: Path) -> bool:
         if not path.is_relative_to(self._root):

@@ -12,6 +12,7 @@ request. Nobody waits for a peer once nothing lacks.
 
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -236,8 +237,9 @@ class _Consultation:
         except PeerFailed as error:
             failure = str(error)
             self._states.failed(talk.peer, failure)
-        except Exception:
-            log.exception("completion from peer %s", talk.peer.name)
+        except Exception as error:  # its message may quote what a peer sent
+            trace = "".join(traceback.format_tb(error.__traceback__))
+            log.error("completion from peer %s: %s\n%s", talk.peer.name, type(error).__name__, trace)
             failure = "an error of this node, see its log"
         self._states.flights.land(talk.claim)
         self._events.put(event(held, failure))

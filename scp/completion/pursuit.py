@@ -52,6 +52,11 @@ class Pursuit:
         if self.cancelled():
             raise Cancelled("the requestor gave up while missing images were searched for")
 
+    def _is_the_nodes(self, place: Path) -> bool:
+        """Tell whether *place* lies in the folder that a node keeps for itself, in its archive's root."""
+        shared = os.path.commonpath((place, self.surroundings.top.resolve()))
+        return OWN_FOLDER in place.relative_to(shared).parts
+
     def look_into(self, folders: Iterable[Path], within: Path | None = None) -> "Look":
         """Read *folders* that were not read yet, and return what in them may belong to the series.
 
@@ -64,7 +69,7 @@ class Pursuit:
                 look.tally["not read: out of time"] += 1
                 break
             place = folder.resolve()
-            if place in self.looked_into or OWN_FOLDER in place.parts:
+            if place in self.looked_into or self._is_the_nodes(place):
                 continue
             self.looked_into.add(place)
             look.read(folder, self.surroundings)

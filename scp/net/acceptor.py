@@ -131,9 +131,15 @@ class Acceptor:
                 time.sleep(0.1)  # out of descriptors: those that end make room
                 continue
             self._queue_at_gate(connection, address[0])
-            threading.Thread(
-                target=self._welcome, args=(connection, address, tls), name="gate", daemon=True
-            ).start()
+            try:
+                threading.Thread(
+                    target=self._welcome, args=(connection, address, tls), name="gate", daemon=True
+                ).start()
+            except RuntimeError as error:  # no more threads: this one is turned away, the next may be served
+                LOGGER.warning("turned away %s: %s", address[0], error)
+                with self._lock:
+                    del self._at_gate[connection]
+                connection.close()
 
     def _queue_at_gate(self, connection: socket.socket, address: str) -> None:
         """Let one more connection wait at the gate; when it is full, the oldest of who crowds it goes."""

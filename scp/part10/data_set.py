@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -315,8 +314,3 @@ def _frames(
         frames.append(Header({**attributes, "InstanceNumber": offset + number, **own}))
     positioned = any("ImagePositionPatient" in frame for frame in frames)
     return tuple(frames) if positioned else ()
-
-
-def syntax_name(transfer_syntax_uid: str) -> str:
-    """Return the name PS3.6 gives the transfer syntax, or its UID."""
-    return UID(transfer_syntax_uid).name

@@ -43,12 +43,21 @@ def obey(stored: Stored, origin: Origin, archive: ArchiveService) -> int:
     if origin.sop_class_uid != KeyObjectSelectionDocumentStorage:
         return 0
     header = read_facts(stored.path, extra=(TITLE, EVIDENCE))[0].header
-    title, evidence = (json.loads(header.text(keyword) or "[]") for keyword in (TITLE, EVIDENCE))
+    title, evidence = (_items(header.text(keyword)) for keyword in (TITLE, EVIDENCE))
     if not any(_code(item) in REJECTION_TITLES for item in title):
         return 0
     rejected = frozenset(_referenced(evidence))
     archive.reject(stored.sop_instance_uid, rejected)
     return len(rejected)
+
+
+def _items(text: str) -> list[Any]:
+    """Return the items of a sequence as the header scan keeps it; none where a sender wrote text there."""
+    try:
+        items = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return items if isinstance(items, list) else []
 
 
 def _code(item: Item) -> tuple[str, str]:
