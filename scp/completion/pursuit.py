@@ -4,6 +4,7 @@ Every search takes a :class:`Pursuit` and yields findings; after each yield *lac
 still. Folders are looked into here, so that whichever search comes by, each is read once in a request.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
