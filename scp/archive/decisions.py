@@ -32,7 +32,10 @@ def keep(index: IndexDatabase, root: Path, sop_instance_uid: str, path: Path) ->
         rows = rows_of_uid(connection, sop_instance_uid)
         others = [row for row in rows if _path(root, row) != path]
         if len(others) == len(rows):
-            raise Refused(Code.UNKNOWN_IMAGE, f"{path} is no known file of {sop_instance_uid}")
+            known = ", ".join(str(_path(root, row)) for row in rows) or "none"
+            raise Refused(
+                Code.UNKNOWN_IMAGE, f"{path} is no known file of {sop_instance_uid}; known are: {known}"
+            )
         _only_own(root, others)
         aside = tuple(_set_aside(root, _path(root, row)) for row in others)
         _forget(connection, sop_instance_uid, others)

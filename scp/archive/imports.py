@@ -24,10 +24,14 @@ Begin = Callable[[Origin], Incoming]
 
 @dataclass(slots=True)
 class ImportSummary:
-    """How many files were stored, known, in conflict, or left, by reason; *left* names those left."""
+    """How many files were stored, known, in conflict, or left, by reason.
+
+    *left* names those left, *conflicts* those kept beside other content of the same instance.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     left: list[tuple[Path, str, str]] = field(default_factory=list)
+    conflicts: list[Path] = field(default_factory=list)
 
     def leave(self, path: Path, reason: str, detail: str) -> None:
         self.counts[reason] += 1
@@ -62,7 +66,10 @@ def _import_one(path: Path, begin: Begin, summary: ImportSummary) -> None:
         summary.leave(path, facts.reason or Code.UNREADABLE, facts.detail or "it names no instance")
         return
     try:
-        summary.counts[_copy(path, read, begin).outcome] += 1
+        outcome = _copy(path, read, begin).outcome
+        summary.counts[outcome] += 1
+        if outcome == "conflict":
+            summary.conflicts.append(path)
     except (Unparseable, IdentityMismatch, NotDicom) as error:
         summary.leave(path, Code.UNREADABLE, str(error))
     except OSError as error:

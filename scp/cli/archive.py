@@ -12,6 +12,7 @@ import typer
 
 from scp.cli.options import AsJSON, ConfigFile
 from scp.cli.output import NotAllDone, print_json, progress
+from scp.errors import Code
 
 if TYPE_CHECKING:
     from scp.archive import Archive
@@ -42,6 +43,8 @@ def import_(
 ) -> None:
     """Copy DICOM files from messy folders into the archive; what is not DICOM is reported and left.
 
+    What is DICOM and could not be taken makes the exit code 1.
+
     \b
     Example:
       mpr-scp import /media/cdrom --batch cd-of-monday --config config/node.toml
@@ -52,11 +55,17 @@ def import_(
         left = [
             {"path": str(path), "reason": reason, "detail": detail} for path, reason, detail in summary.left
         ]
-        print_json({"counts": dict(summary.counts), "left": left})
-        return
-    print(", ".join(f"{outcome} {count}" for outcome, count in summary.counts.items()) or "no files")
-    for path, reason, detail in summary.left:
-        print(f"{path}: {reason}{f': {detail}' if detail else ''}")
+        conflicting = list(map(str, summary.conflicts))
+        print_json({"counts": dict(summary.counts), "left": left, "conflicts": conflicting})
+    else:
+        print(", ".join(f"{outcome} {count}" for outcome, count in summary.counts.items()) or "no files")
+        for path, reason, detail in summary.left:
+            print(f"{path}: {reason}{f': {detail}' if detail else ''}")
+        for path in summary.conflicts:
+            print(f"{path}: conflict: its instance is here with other content; see mpr-scp conflicts list")
+    not_taken = [path for path, reason, _ in summary.left if reason not in (Code.NOT_DICOM, Code.NOT_A_FILE)]
+    if not_taken:
+        raise NotAllDone(f"{_count(len(not_taken), 'DICOM file')} could not be taken, {not_taken[0]} first")
 
 
 def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
@@ -73,9 +82,10 @@ def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
         rows = [{"path": str(each.path), "detail": each.detail} for each in damaged]
         print_json({"instances": count, "damaged": rows})
     else:
-        print("\n".join([f"{count} instances read", *(f"{each.path}: {each.detail}" for each in damaged)]))
+        summary = f"{_count(count, 'instance')}, {f'{len(damaged)} not' if damaged else 'all'} as stored"
+        print("\n".join([summary, *(f"{each.path}: {each.detail}" for each in damaged)]))
     if damaged:
-        raise NotAllDone(f"{len(damaged)} of {count} instances are not what was stored; see above")
+        raise NotAllDone(f"{len(damaged)} of {_count(count, 'instance')} not as stored; see above")
 
 
 def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:
@@ -90,7 +100,7 @@ def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     if as_json:
         print_json({"files": count})
     else:
-        print(f"{count} files read")
+        print(f"{_count(count, 'file')} read")
 
 
 @conflicts.command("list")
@@ -108,7 +118,7 @@ def list_conflicts(config: ConfigFile = None, as_json: AsJSON = False) -> None:
         return
     for uid, paths in found.items():
         print("\n".join([uid, *(f"  {path}" for path in paths)]))
-    print(f"{len(found)} conflicts")
+    print(_count(len(found), "conflict"))
 
 
 @conflicts.command("keep")
@@ -116,6 +126,7 @@ def keep(
     uid: InstanceUID,
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, help="The version that is right.")],
     config: ConfigFile = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Keep one version of an instance; the others are set aside in the archive's own folder.
 
@@ -125,10 +136,13 @@ def keep(
     """
     with _archive(config) as archive:
         aside = archive.keep(uid, file.absolute())
-    print("\n".join([f"kept {file}", *(f"set aside: {path}" for path in aside)]))
+    if as_json:
+        print_json({"kept": str(file.absolute()), "set_aside": list(map(str, aside))})
+    else:
+        print("\n".join([f"kept {file}", *(f"set aside: {path}" for path in aside)]))
 
 
-def remove(uid: InstanceUID, config: ConfigFile = None) -> None:
+def remove(uid: InstanceUID, config: ConfigFile = None, as_json: AsJSON = False) -> None:
     """Delete an instance from the archive, every file that holds it.
 
     \b
@@ -137,7 +151,14 @@ def remove(uid: InstanceUID, config: ConfigFile = None) -> None:
     """
     with _archive(config) as archive:
         removed = archive.remove(uid)
-    print("\n".join(f"deleted {path}" for path in removed))
+    if as_json:
+        print_json({"deleted": list(map(str, removed))})
+    else:
+        print("\n".join(f"deleted {path}" for path in removed))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @contextmanager

@@ -29,7 +29,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def echo(
-    host: Host, port: Port, aec: CalledAE = "ANY-SCP", aet: CallingAE = "MPRSCU", deadline: Deadline = 10.0
+    host: Host,
+    port: Port,
+    aec: CalledAE = "ANY-SCP",
+    aet: CallingAE = "MPRSCU",
+    deadline: Deadline = 10.0,
+    as_json: AsJSON = False,
 ) -> None:
     """Ask whether a DICOM application answers (C-ECHO).
 
@@ -39,7 +44,10 @@ def echo(
     """
     requestor, peer = _ends(host, port, aec, aet, deadline)
     requestor.echo(peer, deadline_s=deadline)
-    print(f"{host}:{port} answers as {aec}")
+    if as_json:
+        print_json({"host": host, "port": port, "ae_title": aec})
+    else:
+        print(f"{host}:{port} answers as {aec}")
 
 
 def send(

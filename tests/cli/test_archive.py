@@ -46,6 +46,21 @@ def test_import_takes_what_is_dicom_and_names_what_it_leaves(run, messy, tmp_pat
     assert len(stored(tmp_path)) == 3
 
 
+def test_import_names_the_file_that_is_in_conflict_and_where_to_look(run, tmp_path):
+    run("import", write(image(), tmp_path / "one.dcm"))
+    other = write(image(PatientSex="F"), tmp_path / "other.dcm")
+    code, out, _ = run("import", other)
+    assert code == 0
+    assert f"{other}: conflict: " in out and "mpr-scp conflicts list" in out
+
+
+def test_dicom_that_cannot_be_taken_fails_and_what_is_no_dicom_does_not(run, messy):
+    write(image(SeriesInstanceUID=""), messy / "illegal.dcm")
+    code, out, err = run("import", messy)
+    assert (code, "stored 3" in out) == (1, True)
+    assert err == f"mpr-scp: 1 DICOM file could not be taken, {messy}/illegal.dcm first\n"
+
+
 def test_import_as_json_counts_by_outcome(run, messy):
     report = json.loads(run("import", messy, "--json")[1])
     assert report["counts"] == {"stored": 3, "not-dicom": 1}
@@ -54,7 +69,7 @@ def test_import_as_json_counts_by_outcome(run, messy):
 
 def test_a_whole_archive_verifies(run, messy):
     run("import", messy)
-    assert run("verify")[:2] == (0, "3 instances read\n")
+    assert run("verify")[:2] == (0, "3 instances, all as stored\n")
 
 
 def test_a_changed_pixel_is_named_and_fails(run, messy, tmp_path):
@@ -67,7 +82,7 @@ def test_a_changed_pixel_is_named_and_fails(run, messy, tmp_path):
     code, out, err = run("verify")
     assert code == 1
     assert f"{path}: " in out
-    assert "1 of 3 instances are not what was stored" in err
+    assert "1 of 3 instances not as stored" in err
 
 
 def test_reindex_finds_what_the_files_say(run, messy, tmp_path):
@@ -78,7 +93,7 @@ def test_reindex_finds_what_the_files_say(run, messy, tmp_path):
         path.unlink()
     code, out, _ = run("reindex")
     assert (code, out) == (0, "3 files read\n")
-    assert run("verify")[1] == "3 instances read\n"
+    assert run("verify")[1] == "3 instances, all as stored\n"
 
 
 @pytest.fixture
@@ -92,7 +107,7 @@ def conflict(run, tmp_path) -> tuple[str, list[Path]]:
 def test_conflicts_are_listed_with_their_files(run, conflict):
     uid, files = conflict
     first, *rest = run("conflicts", "list")[1].splitlines()
-    assert (first, rest[-1]) == (uid, "1 conflicts")
+    assert (first, rest[-1]) == (uid, "1 conflict")
     assert {line.strip() for line in rest[:-1]} == set(map(str, files))
 
 
@@ -102,6 +117,23 @@ def test_keeping_one_version_settles_a_conflict(run, conflict, tmp_path):
     assert (code, out.splitlines()[0]) == (0, f"kept {kept}")
     assert run("conflicts", "list")[1] == "0 conflicts\n"
     assert stored(tmp_path) == [kept]
+
+
+def test_keeping_a_file_that_does_not_hold_the_instance_names_those_that_do(run, conflict, messy):
+    uid, files = conflict
+    code, _, err = run("conflicts", "keep", uid, messy / "autorun.inf")
+    assert code == 1
+    assert all(str(path) in err for path in files)
+
+
+def test_what_was_kept_and_deleted_is_told_to_programs_too(run, conflict):
+    uid, (kept, other) = conflict
+    told = json.loads(run("conflicts", "keep", uid, kept, "--json")[1])
+    assert (told["kept"], [Path(path).name.partition("_")[2] for path in told["set_aside"]]) == (
+        str(kept),
+        [other.name],
+    )
+    assert json.loads(run("remove", uid, "--json")[1]) == {"deleted": [str(kept)]}
 
 
 def test_remove_deletes_every_file_of_an_instance(run, conflict, tmp_path):
