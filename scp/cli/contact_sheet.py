@@ -39,7 +39,8 @@ def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 1
     chosen = [every[int((part + 0.5) * len(every) / count)] for part in range(count)]
     opened = lru_cache(maxsize=1)(_object)  # the frames of one object are chosen one after the other
     grid = _grid([_tile(_plane(*opened(path), frame)) for path, frame in chosen])
-    _with_title(grid, title or _title(_plane(*opened(planes[0]), 0), len(every))).save(sheet)
+    first, last = (_plane(*opened(path), frame) for path, frame in (every[0], every[-1]))
+    _with_title(grid, title or _title(first, last, len(every))).save(sheet)
 
 
 def directions(vector: Sequence[float]) -> str:
@@ -140,10 +141,21 @@ def _label(ds: Dataset) -> str:
     return f"{number}   {float(np.array(position, float) @ normal):.1f} mm"
 
 
-def _title(ds: Dataset, count: int) -> str:
-    spacing = "x".join(f"{float(v):.2f}" for v in ds.get("PixelSpacing", ()))
-    thickness = f", {float(ds.SliceThickness):.2f} mm" if ds.get("SliceThickness") else ""
-    return f"{ds.get('SeriesDescription', '')}   {count} planes, pixels of {spacing} mm{thickness}"
+def _title(first: Dataset, last: Dataset, count: int) -> str:
+    """Return what the series is, how many planes at which interval it has, and their pixel size."""
+    interval = _interval_mm(first, last, count)
+    every = f" every {interval:.1f} mm" if interval else ""
+    sizes = dict.fromkeys(f"{float(size):.2f}" for size in first.get("PixelSpacing", ()))
+    pixels = f", pixels of {'x'.join(sizes)} mm" if sizes else ""
+    return f"{first.get('SeriesDescription', '')}   {count} {'plane' if count == 1 else 'planes'}{every}{pixels}".strip()
+
+
+def _interval_mm(first: Dataset, last: Dataset, count: int) -> float:
+    """Return the mean distance from one plane to the next; 0 where there is none or nobody knows."""
+    ends = [ds.get("ImagePositionPatient") for ds in (first, last)]
+    if count < 2 or not all(ends):
+        return 0.0
+    return float(np.linalg.norm(np.subtract(*(np.array(end, float) for end in ends)))) / (count - 1)
 
 
 def _grid(tiles: Sequence[Image.Image]) -> Image.Image:

@@ -103,3 +103,19 @@ def test_of_many_planes_the_middle_ones_of_even_parts_are_shown(tmp_path, monkey
 def test_no_plane_is_no_sheet(tmp_path):
     with pytest.raises(ValueError, match="no plane"):
         contact_sheet.write([], tmp_path / "sheet.png")
+
+
+def test_the_title_tells_the_interval_of_the_planes_and_not_their_thickness(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(contact_sheet, "_with_title", lambda grid, title: titles.append(title) or grid)
+    planes = [
+        write(image(k, step=2.0, spacing=(0.49, 0.49), SliceThickness=5, SeriesDescription="COR"), path)
+        for k in range(12)
+        for path in [tmp_path / f"{k:02d}.dcm"]
+    ]
+    contact_sheet.write(planes, tmp_path / "sheet.png")
+    contact_sheet.write(planes[:1], tmp_path / "one.png")
+    assert titles == [
+        "COR   12 planes every 2.0 mm, pixels of 0.49 mm",
+        "COR   1 plane, pixels of 0.49 mm",
+    ]
