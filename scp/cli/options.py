@@ -1,9 +1,31 @@
 """The options and arguments that several commands share, each with its one meaning."""
 
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def words(kind: type[StrEnum]) -> str:
+    """Return the words of *kind* as a usage line shows a choice."""
+    return f"[{'|'.join(member.lower() for member in kind)}]"
+
+
+def one_of(kind: type[Word]) -> Callable[[str], Word]:
+    """Return what reads a word of *kind*, in any case."""
+
+    def read(text: str) -> Word:
+        for member in kind:
+            if member.lower() == text.lower():
+                return member
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(member.lower() for member in kind)}")
+
+    return read
+
 
 ConfigFile = Annotated[
     Path | None,

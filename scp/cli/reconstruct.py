@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scp.cli.options import AsJSON, ConfigFile
+from scp.cli.options import AsJSON, ConfigFile, one_of, words
 from scp.cli.output import print_json, progress
-from scp.errors import Refused
+from scp.errors import Code, Refused
 from scp.model import Direction, Method, MPRRequest, Operation, Orientation, PlaneRequest, Policy, Vector
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ Within = Annotated[
 ]
 Minimum = Annotated[int | None, typer.Option(metavar="N", min=2, help="The fewest images that are a volume.")]
 PolicyChoice = Annotated[
-    Policy | None, typer.Option(case_sensitive=False, help="What happens to images that stay missing.")
+    Policy | None,
+    typer.Option(
+        parser=one_of(Policy), metavar=words(Policy), help="What happens to images that stay missing."
+    ),
 ]
 
 
@@ -51,17 +54,20 @@ def add_to(app: typer.Typer) -> None:
 def mpr(
     path: Source,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder for the planes.")],
-    direction: Annotated[Direction | None, typer.Option(case_sensitive=False)] = None,
+    direction: Annotated[
+        Direction | None, typer.Option(parser=one_of(Direction), metavar=words(Direction))
+    ] = None,
     orientation: Annotated[
         str, typer.Option(metavar="A,B,C,D,E,F", help="Row and column cosines of an oblique plane.")
     ] = "",
     operation: Annotated[
-        Operation | None, typer.Option(case_sensitive=False, help="Thin planes or slabs.")
+        Operation | None,
+        typer.Option(parser=one_of(Operation), metavar=words(Operation), help="Thin planes or slabs."),
     ] = None,
     thickness: Annotated[float, typer.Option(metavar="MM", min=0, help="Of a slab.")] = 0.0,
     interval: Annotated[float, typer.Option(metavar="MM", min=0, help="Between planes.")] = 0.0,
     method: Annotated[
-        MethodName, typer.Option(case_sensitive=False, help="Over a slab.")
+        MethodName, typer.Option(parser=one_of(MethodName), metavar=words(MethodName), help="Over a slab.")
     ] = MethodName.AVERAGE,
     position: Annotated[
         str, typer.Option(metavar="X,Y,Z", help="One plane through this point (mm) instead of a stack.")
@@ -98,7 +104,10 @@ def mpr(
     with means(config, _within(path, within)) as allowed:
         sop_class = allowed.config.results.sop_class
         request = MPRRequest(planes, path=path, policy=policy, minimum_images=minimum, sop_class=sop_class)
-        prospect = _make(request, allowed, out)
+        try:
+            prospect = _make(request, allowed, out)
+        except Refused as error:
+            raise _advised(error, allowed.config.rules(policy).policy) from None
     sheet = out / "contact_sheet.png"
     objects = sorted(out.glob("*.dcm"))
     contact_sheet.write(objects, sheet)
@@ -145,7 +154,16 @@ def explain(
     else:
         print(report_text(report, _folder(path)))
     if not report.ok:
-        raise refusal(report)
+        raise _advised(refusal(report), report.rules.policy)
+
+
+def _advised(error: Refused, policy: Policy) -> Refused:
+    """Return *error* with what a person can do about missing images besides."""
+    if error.code != Code.MISSING_INSTANCES or policy is Policy.PAD:
+        return error
+    fills = "--policy interpolate or pad" if policy is Policy.REFUSE else "--policy pad"
+    advice = f"{error.sentence.rstrip('.')}; find them, or let a policy fill them: {fills}."
+    return Refused(error.code, advice, error.comment)
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:

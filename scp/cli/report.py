@@ -5,8 +5,8 @@ from pathlib import Path
 
 from scp.cli.output import table
 from scp.errors import Code
-from scp.model import Missing, SelectionReport
-from scp.selection import counts
+from scp.model import Missing, Policy, SelectionReport
+from scp.selection import counts, holes
 
 
 def report_text(report: SelectionReport, folder: Path) -> str:
@@ -22,8 +22,13 @@ def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
     left_out = {code: number for code, number in counts(report).items() if code != Code.USED}
     if left_out:
         yield "left out       " + ", ".join(f"{code} {number}" for code, number in left_out.items())
-    if report.missing:
-        yield "missing        " + ", ".join(map(_missing, report.missing))
+    filled = holes(report) if report.ok else ()
+    if filled:
+        what = "interpolated" if report.rules.policy is Policy.INTERPOLATE else "padded"
+        yield f"{what:15}" + ", ".join(map(_missing, filled))
+    missing = report.missing[len(filled) :]  # holes stand first
+    if missing:
+        yield "missing        " + ", ".join(map(_missing, missing))
     for note in report.notes:
         yield f"note           {note.code}{f': {note.detail}' if note.detail else ''}"
     excluded = [row for row in report.rows if row.reason != Code.USED]

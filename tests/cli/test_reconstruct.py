@@ -96,12 +96,19 @@ def test_a_folder_that_holds_something_is_not_written_to(run, folder, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [("--orientation=1,0,0",), ("--position", "1,2,x"), ("--position", "1,2,nan"), ("--direction", "askew")],
+    [
+        ("--orientation=1,0,0",),
+        ("--position", "1,2,x"),
+        ("--position", "1,2,nan"),
+        ("--direction", "askew"),
+        ("--policy", "foo"),
+    ],
 )
 def test_numbers_and_words_that_mean_nothing_are_usage_errors(run, folder, tmp_path, options):
     code, _, err = run("mpr", folder, "--out", tmp_path / "out", *options)
     assert code == 2
     assert options[0].partition("=")[0] in err
+    assert "Value error" not in err
 
 
 def test_what_lies_in_a_sister_folder_completes_the_series(run, folder, tmp_path):
@@ -120,7 +127,14 @@ def test_within_says_how_far_to_look(run, folder, tmp_path):
 
 def test_the_policy_of_the_command_line_fills_a_hole(run, folder, tmp_path):
     (folder / "05.dcm").unlink()
-    assert run("mpr", folder, "--out", tmp_path / "cor", "--policy", "interpolate")[0] == 0
+    refused = run("explain", folder)[2]
+    assert refused.endswith(
+        "are missing: 5; find them, or let a policy fill them: --policy interpolate or pad.\n"
+    )
+    assert run("mpr", folder, "--out", tmp_path / "none")[2] == refused
+    code, out, _ = run("mpr", folder, "--out", tmp_path / "cor", "--policy", "interpolate")
+    assert (code, "interpolated   5 at 8.0 mm" in out, "missing " in out) == (0, True, False)
+    assert "padded         5 at 8.0 mm" in run("explain", folder, "--policy", "pad")[1]
 
 
 def test_explain_lists_what_is_left_out_and_why(run, folder):
