@@ -147,7 +147,8 @@ def _title(first: Dataset, last: Dataset, count: int) -> str:
     every = f" every {interval:.1f} mm" if interval else ""
     sizes = dict.fromkeys(f"{float(size):.2f}" for size in first.get("PixelSpacing", ()))
     pixels = f", pixels of {'x'.join(sizes)} mm" if sizes else ""
-    return f"{first.get('SeriesDescription', '')}   {count} {'plane' if count == 1 else 'planes'}{every}{pixels}".strip()
+    planes = "1 plane" if count == 1 else f"{count} planes"
+    return f"{first.get('SeriesDescription', '')}   {planes}{every}{pixels}".strip()
 
 
 def _interval_mm(first: Dataset, last: Dataset, count: int) -> float:
