@@ -105,7 +105,7 @@ def record(work: Work, disk: Path, *, blind: str = "") -> Recorder:
     for ds in work.unsynced:
         path = write(ds, root / "theirs" / "a.dcm")
         os.utime(path, (1_700_000_000, 1_700_000_000))
-        theirs = (root, path.parent, path)
+        theirs = (path.parent, path)
     recorder = Recorder(top, root / ".scp" / "index.sqlite", theirs)
     with recorder.recording(blind), Archive.open(settings_of(root)) as archive:
         archive.sweep()

@@ -155,5 +155,5 @@ def test_whichever_call_of_a_reconstruction_fails(disk: Path, sampled: int) -> N
             if turn % 6 == 5 and _outcome_of_planes(node) != expected:
                 found.append(f"call {fails_at}: the next request is not answered as ever")
     assert found == []
-    with whole_node(root):  # what could not be removed goes at the next start
-        assert [path.name for path in (root / ".scp" / "results").iterdir()] == []
+    left = {path.name.partition("-")[0] for path in (root / ".scp" / "results").iterdir()}
+    assert left <= {"spool"}, "what could not be removed goes at the next start, by its name"
