@@ -14,6 +14,7 @@
 
 import argparse
 import contextlib
+import os
 import shlex
 import shutil
 import subprocess
@@ -34,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import phantom
 
 from scp.cli import contact_sheet
+from scp.reconstruction.kernels import keeping
 
 HERE = "127.0.0.1"
 FEWEST = 12  # ten are a volume, and two are withheld
@@ -113,6 +115,10 @@ def run(series: Series, out: Path) -> None:
         archive = running.enter_context(serve(out / "archive.toml"))
         (out / "node.toml").write_text(NODE_TOML.format(receiver=receiver, archive=archive))
         node = running.enter_context(serve(out / "node.toml"))
+        if not kernels_are_kept():
+            print(
+                "the kernels are compiled once, now: what renders first waits for it, up to a minute or two"
+            )
         step("Two nodes are up; ARCHIVE gets the whole series, NODE all but two images")
         fill(series, out, archive, node)
         folder = only_folder(out / "archive-of-the-node")
@@ -135,6 +141,12 @@ def run(series: Series, out: Path) -> None:
     step("Contact sheets")
     for sheet in sheets(out):
         print(sheet)
+
+
+def kernels_are_kept() -> bool:
+    """Tell whether an earlier run has compiled the kernels already."""
+    keeping.settle()
+    return any(Path(os.environ[keeping.VARIABLE]).rglob("*.nbc"))
 
 
 def step(sentence: str) -> None:
