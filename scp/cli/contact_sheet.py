@@ -32,8 +32,8 @@ def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 1
     """
     if not planes:
         raise ValueError("no plane to show")
-    first = pydicom.dcmread(planes[0], stop_before_pixels=True)
-    frames = int(first.get("NumberOfFrames") or 1)
+    header = pydicom.dcmread(planes[0], stop_before_pixels=True)
+    frames = int(header.get("NumberOfFrames") or 1)
     every = [(path, frame) for path in planes for frame in range(frames)]
     count = min(most, len(every))
     chosen = [every[int((part + 0.5) * len(every) / count)] for part in range(count)]

@@ -119,8 +119,8 @@ def find(
     from scp.cli.identifier import answer_lines, as_mapping, identifier
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
-    answers = requestor.find(peer, identifier(keys), root_model=_root(patient_root), deadline_s=deadline)
-    found = list(answers)
+    asked = identifier(keys)
+    found = list(requestor.ask(peer, asked, root_model=_root(patient_root), deadline_s=deadline))
     if as_json:
         print_json(list(map(as_mapping, found)))
     else:

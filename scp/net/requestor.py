@@ -105,9 +105,18 @@ class Requestor:
         deadline_s: float | None = None,
         cancelled: IsCancelled = never,
     ) -> "Answers":
-        """Query *peer* (PS3.4 C.4.1); the association begins with the first answer asked for."""
+        """Query *peer* (PS3.4 C.4.1); the association begins with the first answer asked for.
+
+        Answers that do not agree with *identifier* are dropped, and counted.
+        """
         deadline = partial(Deadline, deadline_s or peer.deadline, cancelled)
         return Answers(self._find(peer, identifier, root_model, deadline), identifier)
+
+    def ask(
+        self, peer: Peer, identifier: Dataset, *, root_model: str = "STUDY", deadline_s: float | None = None
+    ) -> Iterator[Dataset]:
+        """Yield whatever *peer* answers, for a person to judge: a dry run answers with another series."""
+        return self._find(peer, identifier, root_model, partial(Deadline, deadline_s or peer.deadline))
 
     def get(
         self,

@@ -142,6 +142,12 @@ def test_find_prints_each_answer(run, twin):
     assert out.count("PatientID       P-1") == 2
 
 
+def test_find_shows_an_answer_under_another_series_as_a_dry_run_gives_it(run, twin):
+    twin.held = [image(0)]
+    code, out, _ = run("find", "-k", "QueryRetrieveLevel=IMAGE", "-k", "SOPInstanceUID=1.2.3")
+    assert code == 0 and twin.held[0].SOPInstanceUID in out
+
+
 def test_find_as_json_is_a_list_of_answers(run, twin):
     twin.held = series(1)
     out = run("find", "-k", "QueryRetrieveLevel=IMAGE", "-k", "PatientID", "--json")[1]
