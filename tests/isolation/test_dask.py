@@ -22,6 +22,8 @@ from scp.reconstruction.engines import CHUNK
 from tests.builders import series, write_series
 from tests.folder_means import asked, means_of
 
+pytestmark = pytest.mark.xdist_group("dask")  # one cluster for all of them
+
 distributed = pytest.importorskip("distributed", reason="mpr-scp[dask] is not installed")
 
 GENEROUS = Limits(memory_bytes=1 << 30, deadline_s=60)
@@ -32,7 +34,7 @@ MANY_PLANES = PlaneRequest(Direction.TRANSVERSE, interval_mm=0.05)
 def cluster() -> Iterator["distributed.LocalCluster"]:
     """Return two workers of one thread each, in processes of their own."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", worker_dashboard_address=":0"
     ) as started:
         yield started
 

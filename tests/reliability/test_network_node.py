@@ -18,7 +18,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
 
 from scp.config import Config, Peer
-from scp.errors import Code, PeerFailed, Refused
+from scp.errors import Cancelled, Code, PeerFailed, Refused
 from scp.model import Event, FileRef, Planned, Produced, Progress
 from scp.net.requestor import Requestor
 from scp.services import retrieve
@@ -194,7 +194,9 @@ class Lasting:
             yield Progress("selecting")
             self.begun.set()
             ends = time.monotonic() + self.seconds
-            while time.monotonic() < ends and not cancelled():
+            while time.monotonic() < ends:
+                if cancelled():
+                    raise Cancelled("as a reconstruction does")
                 time.sleep(0.02)
             yield Planned(1)
             yield Produced(self.made)
