@@ -44,13 +44,18 @@ class Header:
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
         """Return all values as floats; none where absent or where one is no number."""
-        value = self.attributes.get(keyword, ())
-        values = value if isinstance(value, tuple) else (value,)
-        return tuple(float(v) for v in values) if all(isinstance(v, int | float) for v in values) else ()
+        value = self.attributes.get(keyword)
+        if isinstance(value, tuple):
+            values = [float(each) for each in value if not isinstance(each, str)]
+            return tuple(values) if len(values) == len(value) else ()
+        return () if value is None or isinstance(value, str) else (float(value),)
 
     def number(self, keyword: str) -> float | None:
         """Return the first value as a float, ``None`` where absent or no number."""
-        numbers = self.numbers(keyword)
+        value = self.attributes.get(keyword)
+        if isinstance(value, int | float):
+            return float(value)
+        numbers = self.numbers(keyword) if value is not None else ()
         return numbers[0] if numbers else None
 
     def integer(self, keyword: str) -> int | None:
