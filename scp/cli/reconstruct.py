@@ -11,7 +11,17 @@ import typer
 from scp.cli.options import AsJSON, ConfigFile, one_of, words
 from scp.cli.output import print_json, progress
 from scp.errors import Code, Refused
-from scp.model import Direction, Method, MPRRequest, Operation, Orientation, PlaneRequest, Policy, Vector
+from scp.model import (
+    Direction,
+    Method,
+    MPRRequest,
+    Operation,
+    Orientation,
+    PlaneRequest,
+    Policy,
+    Vector,
+    never,
+)
 
 if TYPE_CHECKING:
     from scp.model import SelectionReport
@@ -142,7 +152,7 @@ def explain(
     request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
     try:
         with means(config, _within(path, within)) as allowed, progress("selecting"):
-            report = pipeline.explain(request, allowed, _never)
+            report = pipeline.explain(request, allowed, never)
     except NoMiddleImage as error:
         report = error.report
     except Refused as error:
@@ -188,10 +198,6 @@ def _three(numbers: tuple[float, ...]) -> Vector:
     return x, y, z
 
 
-def _never() -> bool:
-    return False
-
-
 def _folder(path: Path) -> Path:
     return path.absolute() if path.is_dir() else path.absolute().parent
 
@@ -209,7 +215,7 @@ def _make(request: MPRRequest, allowed: "Means", out: Path) -> "Prospect":
         objects = Path(spool, "objects")
         objects.mkdir()
         with progress("selecting"):
-            production = pipeline.begin(request, allowed, objects, _never)
+            production = pipeline.begin(request, allowed, objects, never)
         count = len(production.prospect.series.sop_instance_uids)
         with progress("rendering") as advance:
             for done, _ in enumerate(production.refs, 1):
