@@ -1,10 +1,10 @@
-"""docs/cases.md: what this node and others do with each case, written from what was run.
+"""docs/cases.md, and a table of the README: what this node and others do with each case, from what was run.
 
-``python -m tests.cases.page`` runs all cases and writes the page anew; the tests run them again and compare.
+``python -m tests.cases.page`` runs all cases and writes both anew; the tests run them again and compare.
 """
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.cases import files, images, losses, owners, stacks
@@ -15,6 +15,11 @@ from tests.cases.registry import CASES, Case
 from tests.cases.scenes import Scene
 
 PAGE = Path(__file__).parents[2] / "docs" / "cases.md"
+README = Path(__file__).parents[2] / "README.md"
+IN_README = ("B7", "B10", "B12", "C15", "S1 echo times", "D1 second", "D9", "D11", "D12 found")
+"""What people meet most, and where silence does most harm."""
+BEGIN, END = "<!-- cases: python -m tests.cases.page -->\n", "<!-- end of cases -->\n"
+
 GROUPS = {
     "A": ("What lies beside the images", files),
     "B": ("Whose images they are", owners),
@@ -71,15 +76,30 @@ def row(case: Case, scene: Scene, verdict: Verdict, reads: Reads) -> str:
 
 def text(rows: Iterable[str]) -> str:
     """Return the page; *rows* in the order of the cases."""
-    of = dict(zip(CASES, rows, strict=True))
+    of = by_name(rows)
     made_with = ", ".join(f"{name} {number}" for name, number in versions().items())
     parts = [HEAD, f"Made with {made_with}.\n"]
-    columns = ["case", "in the folder", "this node", *READERS]
     for letter, (heading, _) in GROUPS.items():
-        lines = [of[name] for name in CASES if name.startswith(letter)]
-        table = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines]
-        parts.append(f"## {heading}\n\n" + "\n".join(table) + "\n")
+        lines = (of[name] for name in CASES if name.startswith(letter))
+        parts.append(f"## {heading}\n\n{table(lines)}")
     return "\n".join([*parts, FOOT])
+
+
+def readme(of: Mapping[str, str]) -> str:
+    """Return the README with the rows of :data:`IN_README` as they are now; *of* has the rows by case."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + table(of[name] for name in IN_README) + END + after
+
+
+def table(lines: Iterable[str]) -> str:
+    """Return *lines* under the heading that they have."""
+    columns = ["case", "in the folder", "this node", *READERS]
+    return "\n".join([f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines, ""])
+
+
+def by_name(rows: Iterable[str]) -> dict[str, str]:
+    return dict(zip(CASES, rows, strict=True))
 
 
 def measured(case: Case, root: Path, reads: Reads) -> str:
@@ -100,7 +120,8 @@ def main() -> None:
     reads.close()
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(text(rows), encoding="utf-8")
-    print(f"{len(rows)} cases in {PAGE}")
+    README.write_text(readme(by_name(rows)), encoding="utf-8")
+    print(f"{len(rows)} cases in {PAGE}, {len(IN_README)} of them in {README}")
 
 
 if __name__ == "__main__":

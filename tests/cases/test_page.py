@@ -6,11 +6,11 @@ import pytest
 
 from tests.cases.measuring import worth
 from tests.cases.node import judge
-from tests.cases.page import PAGE, row, text
+from tests.cases.page import PAGE, README, readme, row, text
 from tests.cases.readers import Reads
 from tests.cases.registry import CASES
 
-ANEW = "run `python -m tests.cases.page` to write docs/cases.md anew, and look at what changed"
+ANEW = "run `python -m tests.cases.page`, which writes docs/cases.md and README.md, and look at what changed"
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,7 @@ def test_a_case_ends_as_it_must_and_the_page_says_what_was_run(name, tmp_path, r
 def test_the_page_holds_every_case_once_and_nothing_else(rows):
     pytest.importorskip("dcm2niix")
     assert text(rows[name] for name in CASES) == PAGE.read_text(encoding="utf-8"), ANEW
+
+
+def test_the_readme_shows_rows_of_the_page_as_they_are(rows):
+    assert readme(rows) == README.read_text(encoding="utf-8"), ANEW
