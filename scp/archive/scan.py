@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -23,6 +23,7 @@ from scp.archive.birth_time import birth_time_ns
 from scp.archive.filing import forget_empty_series
 from scp.archive.index import IndexDatabase, absolute_path, file, folder, relative_bytes
 from scp.archive.layout import WORK_FOLDER
+from scp.archive.listing import MOST_REMEMBERED, FoldersAsTheyWere, Listing
 from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_folder, rows_of_uid
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import Code, IndexUnavailable
@@ -31,10 +32,6 @@ from scp.part10 import FileRead, read_file
 
 SETTLED_NS: Final = 2_000_000_000
 """A file or folder younger than this may still be being written."""
-
-
-MOST_REMEMBERED: Final = 4096
-"""Files whose facts are remembered: some 30 MiB, the folders that requests look at again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +51,10 @@ class _Found:
     gone: set[bytes]
     unsettled: bool = False
 
+    @property
+    def flat(self) -> tuple[FileFacts, ...]:
+        return tuple(fact for name in sorted(self.facts) for fact in self.facts[name])
+
 
 class Scan:
     """Reads folders of one archive, and keeps the index agreeing with them."""
@@ -65,6 +66,7 @@ class Scan:
         """Whether the last sweep left files because they may still be being written."""
         self._repeated: set[str] = set()
         self._decoded: dict[tuple[object, ...], tuple[FileFacts, ...]] = {}
+        self._folders = FoldersAsTheyWere()
 
     def read_folder(self, path: Path) -> tuple[FileFacts, ...]:
         """Return the facts of every entry of a folder but its sub-folders, by name.
@@ -73,14 +75,23 @@ class Scan:
         index out of order the files are read all the same.
         """
         path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-        if not self._is_ours_to_index(path):
-            return self._flat(self._read(path, {}))
         try:
-            found = self._read(path, self._indexed(path))
+            listing = Listing.of(path)
+        except OSError as error:
+            return (FileFacts(path, reason=Code.UNREADABLE, detail=error.strerror or ""),)
+        if not self._is_ours_to_index(path):
+            return self._read(path, listing, {}).flat
+        remembered = self._folders.recall(path, listing)
+        if remembered is not None:
+            return remembered
+        try:
+            found = self._read(path, listing, self._indexed(path))
             self._record(path, found)
+            if not found.unsettled:
+                self._folders.keep(path, listing, found.flat)
         except IndexUnavailable:
-            found = self._read(path, {})
-        return self._flat(found)
+            found = self._read(path, listing, {})
+        return found.flat
 
     def sweep(
         self, progress: Callable[[Progress], None] = lambda _: None, settled_ns: int = SETTLED_NS
@@ -137,10 +148,6 @@ class Scan:
             return False
         return WORK_FOLDER not in path.relative_to(self._root).parts[:1]
 
-    @staticmethod
-    def _flat(found: _Found) -> tuple[FileFacts, ...]:
-        return tuple(fact for name in sorted(found.facts) for fact in found.facts[name])
-
     def _remembered(self, row: Row[Any]) -> tuple[FileFacts, ...]:
         """Return the facts of a row; decoding its JSON costs more than all else in a known folder."""
         stamp = (row.device, row.inode, row.size, row.mtime_ns, row.ctime_ns)
@@ -158,32 +165,22 @@ class Scan:
             rows = rows_of_folder(connection, relative_bytes(path, self._root))
         return {row.name: row for row in rows}
 
-    def _read(self, path: Path, indexed: dict[bytes, Row[Any]], settled_ns: int = SETTLED_NS) -> _Found:
-        found = _Found({}, {}, set(indexed))
+    def _read(
+        self,
+        path: Path,
+        listing: Listing,
+        indexed: Mapping[bytes, Row[Any]],
+        settled_ns: int = SETTLED_NS,
+    ) -> _Found:
+        found = _Found({}, {}, indexed.keys() - listing.entries.keys(), unsettled=not listing.whole)
         now_ns = time.time_ns()
-        try:
-            entries = list(os.scandir(path))
-        except FileNotFoundError:
-            return found
-        except OSError as error:
-            failed = FileFacts(path, reason=Code.UNREADABLE, detail=error.strerror or "")
-            return _Found({b"": (failed,)}, {}, set(), unsettled=True)
-        for entry in entries:
-            name = os.fsencode(entry.name)
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
-                found.unsettled = True
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                continue
-            found.gone.discard(name)
+        for name, status in listing.entries.items():
             row = indexed.get(name)
             facts = self._remembered(row) if row is not None else ()
             if facts and facts[0].stamp == FileStamp.of(status):
                 found.facts[name] = facts
                 continue
-            read = read_file(path / entry.name, extra=self._extra, within=self._root)
+            read = read_file(path / os.fsdecode(name), extra=self._extra, within=self._root)
             found.facts[name] = read.facts
             if not stat.S_ISREG(status.st_mode):
                 continue
@@ -245,7 +242,10 @@ class Scan:
             row = known.get(place)
             if row is not None and row.mtime_ns == status.st_mtime_ns:
                 continue
-            found = self._read(path, self._indexed(path), settled_ns)
+            try:
+                found = self._read(path, Listing.of(path), self._indexed(path), settled_ns)
+            except OSError:
+                found = _Found({}, {}, set(), unsettled=True)
             self._record(path, found)
             read += len(found.fresh)
             progress(Progress("sweep", read))
