@@ -10,18 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from scp import __version__, rendering
-from scp.archive import ResultCache
 from scp.config import Config
 from scp.errors import Code, Refused
 from scp.isolation import dask, local
 from scp.isolation.ahead import Ahead
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileRef, Incoming, IsCancelled, MPRRequest, Origin, SelectionReport, Sink, Takes, Vector
-from scp.part10 import file_ref
+from scp.part10 import file_head, file_ref
 from scp.reconstruction.curved import CurvedPlan, curved_plan
 from scp.reconstruction.engines import CHUNK, ENGINE
 from scp.reconstruction.geometry import volume_geometry
@@ -30,6 +30,9 @@ from scp.reconstruction.planes import PlanePlan, plan
 from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
 from scp.results.basis import SECONDARY_CAPTURE, SOURCE
 from scp.results.curved import describe_curved
+
+if TYPE_CHECKING:
+    from scp.archive import ResultCache
 
 LOCAL, CLUSTER = "local", "dask://"
 """What ``reconstruction.executor`` may be or begin with."""
@@ -62,7 +65,7 @@ class Workshop:
 
     config: Config
     budget: MemoryBudget
-    results: ResultCache | None = None
+    results: "ResultCache | None" = None
     archive: Sink | None = None
 
     def __post_init__(self) -> None:
@@ -187,9 +190,17 @@ def produce(
         return _render(prospect, workshop, spool, lambda: stopped() or cancelled())
 
     with Ahead(render) as paths:
-        yield from _whole(map(file_ref, paths), workshop)
+        yield from _whole(_refs(prospect.series, paths), workshop)
     if results:
         results.keep(uid, spool)
+
+
+def _refs(series: ResultSeries, paths: Iterable[Path]) -> Iterator[FileRef]:
+    """Yield the data sets of files that were just made, in the order of the objects of *series*."""
+    for own, path in zip(series.objects, paths, strict=True):
+        uids = series.sop_class_uid, own.sop_instance_uid, series.transfer_syntax_uid
+        offset = len(file_head(*uids))
+        yield FileRef(path, *uids, offset, path.stat().st_size - offset)
 
 
 def _whole(refs: Iterable[FileRef], workshop: Workshop) -> Iterator[FileRef]:
@@ -237,34 +248,15 @@ def _render(
     )
     memory_bytes = _working_bytes(job)
     limits = local.Limits(memory_bytes, config.deadline)
-    frames = prospect.series.frames_per_object
     if config.executor != LOCAL:
         cluster = dask.Cluster(config.executor.removeprefix(CLUSTER))
-        yield from _filed(cluster.run(rendering.render, job, limits, cancelled), frames, spool)
+        pieces = cluster.run(rendering.render, job, limits, cancelled)
+        yield from rendering.write_pieces(pieces, prospect.series.frames_per_object, spool)
         return
+    work = rendering.FileJob(job, spool.absolute())
     with workshop.budget.reserve(memory_bytes, cancelled):
-        yield from _filed(local.run(rendering.render, job, limits, cancelled), frames, spool)
-
-
-def _filed(pieces: Iterable[bytes], pieces_per_object: int, spool: Path) -> Iterator[Path]:
-    """Write *pieces* to the files that they make together, and yield each file when it is whole."""
-    for index, piece in enumerate(pieces):
-        number, part = divmod(index, pieces_per_object)
-        path = spool / f"{number + 1:05d}.dcm"
-        _append(path, piece)
-        if part == pieces_per_object - 1:
-            yield path
-
-
-def _append(path: Path, piece: bytes) -> None:
-    try:
-        with path.open("ab") as file:
-            file.write(piece)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise Refused(
-            Code.OUT_OF_RESOURCES, f"a result cannot be written below the archive's .scp folder: {why}", why
-        ) from error
+        for names in local.run(rendering.render_to_files, work, limits, cancelled):
+            yield from map(spool.joinpath, names.decode().splitlines())
 
 
 def _working_bytes(job: rendering.RenderJob) -> int:

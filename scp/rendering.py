@@ -1,24 +1,29 @@
 """What runs in another process: pixels in, encoded objects out.
 
-``render`` makes the volume of a job, cuts its planes and encodes each for its DICOM object; ``pixels_agree``
-compares the decoded pixels of two copies of one image. Both are called through ``scp.isolation``: here a
+``render`` makes the volume of a job, cuts its planes and encodes each for its DICOM object; so does
+``render_to_files``, which on the same machine spares the objects the way through a pipe. ``pixels_agree``
+compares the decoded pixels of two copies of one image. All are called through ``scp.isolation``: here a
 decoder may hang, crash or ask for all the memory, and nobody but the one request is worse off. The kernels
 are loaded where they are needed: whoever only plans a job never pays for them.
 """
 
 import os
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scp.errors import WorkerFailed
+from scp.errors import Code, Refused, WorkerFailed
 from scp.model import FileFacts, Interpolation, Missing, Policy
 from scp.reconstruction.curved import CurvedPlan, render_curved
 from scp.reconstruction.engines import CHUNK, ENGINE
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan
 from scp.results import Encoder, ResultSeries
+from scp.results.encode import Buffer
 
 if TYPE_CHECKING:
     from scp.reconstruction.frames import Cells
@@ -60,6 +65,14 @@ class RenderJob:
         return tuple(replace(self, planes=wanted[first : first + CHUNK]) for first in firsts)
 
 
+@dataclass(frozen=True, slots=True)
+class FileJob:
+    """A job whose objects become files of the existing *folder*, an absolute path."""
+
+    job: RenderJob
+    folder: Path
+
+
 def render(job: RenderJob) -> Iterator[bytes]:
     """Yield for each plane of *job*, in order, its piece of a DICOM file (``results.Encoder.encode``).
 
@@ -68,20 +81,91 @@ def render(job: RenderJob) -> Iterator[bytes]:
     """
     from scp.reconstruction import engine
 
-    if job.engine != ENGINE:
-        raise WorkerFailed(
-            f'the node promises "{job.engine}", this worker renders by "{ENGINE}"; install the same '
-            "version of mpr-scp on both, and numba on both or on neither"
-        )
-    threads = threads_of(job.threads)
-    volume = _volume(job, threads)
-    encoder = Encoder(job.series)
+    volume, encoder, threads = _begun(job)
     if isinstance(job.plan, CurvedPlan):
         yield encoder.encode(0, render_curved(volume, job.plan, job.interpolation))
         return
     planes = engine.render_stack(volume, job.plan, job.interpolation, threads, job.wanted)
     for index, plane in zip(job.wanted, planes, strict=True):
         yield encoder.encode(index, plane)
+
+
+def render_to_files(work: FileJob) -> Iterator[bytes]:
+    """Yield the names of the files of all objects, in order, as they are whole; lines of them.
+
+    Objects of one plane each are encoded and written by the threads that render. Raises what ``render``
+    raises, and ``Refused`` (``out-of-resources``) where a file cannot be written.
+    """
+    if isinstance(work.job.plan, CurvedPlan) or work.job.series.frames_per_object > 1:
+        pieces = render(work.job)
+        for path in write_pieces(pieces, work.job.series.frames_per_object, work.folder):
+            yield path.name.encode()
+        return
+    yield from _each_to_its_file(work.job, work.job.plan, work.folder)
+
+
+def _each_to_its_file(job: RenderJob, plan: PlanePlan, folder: Path) -> Iterator[bytes]:
+    import numpy as np
+
+    from scp.reconstruction import engine
+
+    volume, encoder, threads = _begun(job)
+    firsts = range(0, len(job.wanted), CHUNK)
+    samples = (3,) if job.pixel_format.samples_per_pixel == 3 else ()
+    shape = (min(CHUNK, len(job.wanted)), plan.rows, plan.columns, *samples)
+    buffers = deque(np.empty(shape, volume.dtype) for _ in range(threads))
+
+    def make(first: int) -> bytes:
+        chunk = job.wanted[first : first + CHUNK]
+        buffer = buffers.pop()
+        engine.render_planes(volume, plan, chunk, job.interpolation, buffer[: len(chunk)])
+        for index, plane in zip(chunk, buffer, strict=False):  # the last chunk may be shorter than a buffer
+            _append(folder / _file_name(index), encoder.pieces(index, plane))
+        buffers.append(buffer)
+        return "\n".join(map(_file_name, chunk)).encode()
+
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(make, firsts)
+
+
+def write_pieces(pieces: Iterable[bytes], pieces_per_object: int, folder: Path) -> Iterator[Path]:
+    """Write *pieces* to the files that they make together, and yield each file when it is whole.
+
+    Raises ``Refused`` (``out-of-resources``) where a file cannot be written.
+    """
+    for index, piece in enumerate(pieces):
+        number, part = divmod(index, pieces_per_object)
+        path = folder / _file_name(number)
+        _append(path, (piece,))
+        if part == pieces_per_object - 1:
+            yield path
+
+
+def _file_name(index: int) -> str:
+    return f"{index + 1:05d}.dcm"
+
+
+def _append(path: Path, parts: Iterable[Buffer]) -> None:
+    try:
+        with path.open("ab") as file:
+            for part in parts:
+                file.write(part)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise Refused(
+            Code.OUT_OF_RESOURCES, f"a result cannot be written below the archive's .scp folder: {why}", why
+        ) from error
+
+
+def _begun(job: RenderJob) -> tuple["Volume", Encoder, int]:
+    """Return what rendering *job* takes: its volume, what encodes its planes, and how many threads."""
+    if job.engine != ENGINE:
+        raise WorkerFailed(
+            f'the node promises "{job.engine}", this worker renders by "{ENGINE}"; install the same '
+            "version of mpr-scp on both, and numba on both or on neither"
+        )
+    threads = threads_of(job.threads)
+    return _volume(job, threads), Encoder(job.series), threads
 
 
 def threads_of(setting: int) -> int:

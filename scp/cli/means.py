@@ -5,13 +5,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from scp.archive import Archive
 from scp.completion import PeerStates, Surroundings
 from scp.config import Config, load
 from scp.current import NoHoldings
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileFacts
-from scp.node import means_with_archive
 from scp.part10 import read_facts
 from scp.pipeline import Means
 from scp.production import Workshop
@@ -24,6 +22,9 @@ def means(config_file: Path | None, within: Path) -> Iterator[Means]:
     if config_file is None:
         yield _of_folders(config, within)
         return
+    from scp.archive import Archive
+    from scp.node import means_with_archive
+
     with Archive.open(config.archive, config.selection.auxiliary) as archive:
         workshop = Workshop(config, MemoryBudget(config.limits.memory), archive=archive)
         yield means_with_archive(config, archive, workshop, PeerStates(), outside=within)

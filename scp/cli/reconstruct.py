@@ -96,10 +96,6 @@ def mpr(
       mpr-scp mpr series/0042.dcm --out mip --direction sagittal --thickness 10 --method maximum
       mpr-scp mpr series/ --out obl --orientation=1,0,0,0,0.7071068,-0.7071068 --interval 2
     """
-    from scp.cli import contact_sheet
-    from scp.cli.means import means
-    from scp.cli.report import report_text
-
     planes = PlaneRequest(
         direction=direction or (Direction.OBLIQUE if orientation else Direction.CORONAL),
         orientation=_six(_numbers(orientation, 6, "--orientation")) if orientation else None,
@@ -111,6 +107,13 @@ def mpr(
     )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
+    from scp.isolation import local
+
+    local.start(preload="scp.preload")  # kernels are loaded while this process imports and selects
+    from scp.cli import contact_sheet
+    from scp.cli.means import means
+    from scp.cli.report import report_text
+
     with means(config, _within(path, within)) as allowed:
         sop_class = allowed.config.results.sop_class
         request = MPRRequest(planes, path=path, policy=policy, minimum_images=minimum, sop_class=sop_class)

@@ -19,6 +19,8 @@ from scp.results.compression import COMPRESS
 from scp.results.references import REFERENCED_SERIES_SEQUENCE, SOURCE_IMAGE_SEQUENCE, References
 from scp.results.series import ResultObject, ResultSeries
 
+Buffer = bytes | memoryview
+
 SOP_INSTANCE_UID = 0x00080018
 DERIVATION_DESCRIPTION = 0x00082111
 INSTANCE_NUMBER = 0x00200013
@@ -76,13 +78,17 @@ class Encoder:
         *pixels* are stored values of shape (rows, columns), for colour (rows, columns, 3), of the type that
         the pixel format says (int16, uint16, uint8); anything else raises ``ValueError``.
         """
+        return b"".join(self.pieces(index, pixels))
+
+    def pieces(self, index: int, pixels: NDArray[np.generic]) -> list[Buffer]:
+        """Return what :meth:`encode` returns, not joined; pixels may be those of *pixels* themselves."""
         whose, frame = divmod(index, self.series.frames_per_object)
-        parts = [self._frame(self._stored(pixels))]
+        parts: list[Buffer] = [self._frame(self._stored(pixels))]
         if frame == 0:
-            parts = [self.header_bytes(whose), self._before_frames(), *parts]
+            parts = [self.header_bytes(whose) + self._before_frames(), *parts]
         if frame == self.series.frames_per_object - 1:
             parts.append(self._after_frames())
-        return b"".join(parts)
+        return parts
 
     def header_bytes(self, index: int) -> bytes:
         """Return the file of object *index* up to Pixel Data."""
@@ -143,9 +149,9 @@ class Encoder:
         vr = "OW" if self.series.pixel_format.samples_per_pixel == 1 else "OB"
         return elements.long_head(PIXEL_DATA, vr, self._native_bytes + self._native_bytes % 2)
 
-    def _frame(self, values: NDArray[np.generic]) -> bytes:
+    def _frame(self, values: NDArray[np.generic]) -> Buffer:
         if not self._compresses:
-            return values.tobytes()
+            return values.data
         frame = COMPRESS[self.series.transfer_syntax_uid](values)
         return elements.item(frame + b"\0" * (len(frame) % 2))
 
