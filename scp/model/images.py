@@ -35,6 +35,8 @@ class Header:
     def text(self, keyword: str) -> str:
         """Return the value as text, several joined by a backslash, ``""`` where absent."""
         value = self.attributes.get(keyword, "")
+        if isinstance(value, str):
+            return value
         return "\\".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
     def texts(self, keyword: str) -> tuple[str, ...]:
@@ -46,8 +48,7 @@ class Header:
         """Return all values as floats; none where absent or where one is no number."""
         value = self.attributes.get(keyword)
         if isinstance(value, tuple):
-            values = [float(each) for each in value if not isinstance(each, str)]
-            return tuple(values) if len(values) == len(value) else ()
+            return () if str in map(type, value) else tuple(map(float, value))
         return () if value is None or isinstance(value, str) else (float(value),)
 
     def number(self, keyword: str) -> float | None:
@@ -60,6 +61,9 @@ class Header:
 
     def integer(self, keyword: str) -> int | None:
         """Return the first value if it is a whole number, else ``None``."""
+        value = self.attributes.get(keyword)
+        if isinstance(value, int):
+            return value
         number = self.number(keyword)
         return int(number) if number is not None and number.is_integer() else None
 

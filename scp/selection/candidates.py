@@ -11,11 +11,20 @@ from scp.errors import Code
 from scp.model import Candidates, FileFacts, SelectionRules
 from scp.selection.sorting import FITS, Finding
 
-IS_CANDIDATE: dict[Candidates, Callable[[bool, bool], bool]] = {
-    Candidates.SUFFIX: lambda suffix, _: suffix,
-    Candidates.IDENTIFIER: lambda _, identifier: identifier,
-    Candidates.BOTH: lambda suffix, identifier: suffix and identifier,
-    Candidates.EITHER: lambda suffix, identifier: suffix or identifier,
+
+def _identified(facts: FileFacts) -> bool:
+    return facts.preamble and facts.reason != Code.NOT_DICOM
+
+
+def _named(facts: FileFacts, rules: SelectionRules) -> bool:
+    return facts.path.suffix.lower() in {known.lower() for known in rules.suffixes}
+
+
+IS_CANDIDATE: dict[Candidates, Callable[[FileFacts, SelectionRules], bool]] = {
+    Candidates.SUFFIX: _named,
+    Candidates.IDENTIFIER: lambda facts, _: _identified(facts),
+    Candidates.BOTH: lambda facts, rules: _identified(facts) and _named(facts, rules),
+    Candidates.EITHER: lambda facts, rules: _identified(facts) or _named(facts, rules),
 }
 
 NEEDED = {
@@ -33,8 +42,7 @@ def candidacy(facts: FileFacts, rules: SelectionRules) -> Finding:
     """Object to what is no regular file, and to what the rule for candidates leaves out."""
     if facts.reason == Code.NOT_A_FILE:
         return Finding(Code.NOT_A_FILE, facts.detail or "not a regular file of the archive")
-    suffix = facts.path.suffix.lower() in {known.lower() for known in rules.suffixes}
-    if not IS_CANDIDATE[rules.candidates](suffix, facts.preamble and facts.reason != Code.NOT_DICOM):
+    if not IS_CANDIDATE[rules.candidates](facts, rules):
         return Finding(Code.NOT_DICOM, facts.detail or f"it lacks {NEEDED[rules.candidates]}")
     return FITS
 
@@ -43,7 +51,6 @@ def readability(facts: FileFacts) -> Finding:
     """Object to a candidate whose header or Pixel Data the scanner could not have whole."""
     if facts.reason == Code.NOT_DICOM:
         return Finding(Code.UNREADABLE, facts.detail or "named like DICOM, but its content is not")
-    nameless = facts.reason and not facts.sop_instance_uid
-    if facts.reason in UNREADABLE or nameless:
+    if facts.reason and (facts.reason in UNREADABLE or not facts.sop_instance_uid):
         return Finding(facts.reason, facts.detail)
     return FITS

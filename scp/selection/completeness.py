@@ -46,7 +46,7 @@ def examine(
     along = positions_along_mm(stack, current)
     numbers = [image.instance_number for image in stack]
     spaced = explain(along, numbers, taken)
-    here = {image.sop_instance_uid for image in of_series}
+    here = {image.sop_instance_uid for image in of_series} if known else ()
     known = [instance for instance in known if instance.sop_instance_uid not in here]
     uids = {instance.instance_number: instance.sop_instance_uid for instance in known}
     holes = _holes(stack, along, spaced, uids)
@@ -145,18 +145,20 @@ def _count_said(stack: Sequence[FileFacts], of_series: Sequence[FileFacts], hole
     Images in Acquisition (PS3.3 C.7.6.1) counts one acquisition, whatever stacks it made; Number of Slices
     (C.8.9.1) the slices of one PET stack. Where either varies inside the stack it says nothing.
     """
-    slices = {image.header.integer("NumberOfSlices") for image in stack}
-    if len(slices) == 1 and (promised := slices.pop()):
-        return max(0, promised - len(stack) - holes)
-    said = {
-        (image.header.integer("ImagesInAcquisition"), image.header.integer("AcquisitionNumber"))
-        for image in stack
-    }
-    if len(said) != 1:
+    slices, promised = (_said_by_all(stack, keyword) for keyword in ("NumberOfSlices", "ImagesInAcquisition"))
+    if slices:
+        return max(0, slices - len(stack) - holes)
+    if not promised or len({image.header.get("AcquisitionNumber") for image in stack}) > 1:
         return 0
-    promised, acquisition = said.pop()
-    same = {i.sop_instance_uid for i in of_series if i.header.integer("AcquisitionNumber") == acquisition}
-    return max(0, (promised or 0) - len(same) - holes)
+    acquisition = stack[0].header.get("AcquisitionNumber")
+    same = {i.sop_instance_uid for i in of_series if i.header.get("AcquisitionNumber") == acquisition}
+    return max(0, promised - len(same) - holes)
+
+
+def _said_by_all(stack: Sequence[FileFacts], keyword: str) -> int | None:
+    """Return the whole number that every image of the stack gives for *keyword*, else ``None``."""
+    said = {image.header.get(keyword) for image in stack}
+    return stack[0].header.integer(keyword) if len(said) == 1 else None
 
 
 def _numbers_at_ends(present: set[int], lacking: int) -> list[int]:

@@ -4,7 +4,7 @@ A UID names one image for ever (PS3.5 section 9). Copies whose attributes agree 
 where anything differs no copy is better than another, and nobody chooses by fit: a person decides.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from pydicom import uid
@@ -13,7 +13,7 @@ from scp.errors import Code, Refused
 from scp.model import FileFacts, PixelsAgree, SelectionRules
 from scp.selection.fitness import geometry, other_contrast
 from scp.selection.identity import belongs, same_value
-from scp.selection.sorting import FITS, Finding, Sorting, identity, in_fixed_order, place
+from scp.selection.sorting import FITS, Finding, FrameKey, Sorting, identity, in_fixed_order, place
 
 COMPARED = (
     "SOPClassUID",
@@ -69,6 +69,8 @@ def settle(
     contradicts the one that stayed. Raises ``Refused(duplicate-conflict)`` naming both files.
     """
     copies = _copies(everything, images)
+    if not copies:
+        return list(images)
     kept = []
     for image in images:
         rivals = copies.get(identity(image), [image])
@@ -111,16 +113,16 @@ def contradiction(one: FileFacts, other: FileFacts, rules: SelectionRules) -> st
     return found.detail.partition(" ")[0]
 
 
-def _copies(
-    everything: Sequence[FileFacts], images: Sequence[FileFacts]
-) -> dict[tuple[str, int], list[FileFacts]]:
+def _copies(everything: Sequence[FileFacts], images: Sequence[FileFacts]) -> dict[FrameKey, list[FileFacts]]:
     """Return the files of each image that more than one file holds."""
-    wanted = {identity(image) for image in images if image.sop_instance_uid}
-    copies: dict[tuple[str, int], list[FileFacts]] = defaultdict(list)
-    for facts in everything:
+    counted = Counter(map(identity, everything))
+    repeated = {key for key, count in counted.items() if count > 1 and key[0]}
+    wanted = repeated.intersection(map(identity, images)) if repeated else repeated
+    copies: dict[FrameKey, list[FileFacts]] = {key: [] for key in wanted}
+    for facts in everything if wanted else ():
         if identity(facts) in wanted:
             copies[identity(facts)].append(facts)
-    return {key: in_fixed_order(files) for key, files in copies.items() if len(files) > 1}
+    return {key: in_fixed_order(files) for key, files in copies.items()}
 
 
 def _chosen(rivals: Sequence[FileFacts], images: Sequence[FileFacts], current: FileFacts) -> FileFacts:

@@ -8,7 +8,7 @@ CID 7203. Rescale, window and Bits Stored may differ per slice and are not looke
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from pydicom import uid
@@ -17,7 +17,7 @@ from pydicom.sr.codedict import codes
 
 from scp.errors import Code
 from scp.model import FileFacts, Header, Orientation, Vector
-from scp.selection.sorting import FITS, Finding, identity
+from scp.selection.sorting import FITS, Finding, Rule, identity, objection, once_for_all_alike
 from scp.selection.thresholds import (
     CONTRAST_RELATIVE,
     FARTHEST_MM,
@@ -138,7 +138,7 @@ def geometry(facts: FileFacts) -> Finding:
 @lru_cache(maxsize=1024)
 def _orthonormal(cosines: Orientation) -> Finding:
     row, column = cosines[:3], cosines[3:]
-    worst = max(abs(math.hypot(*row) - 1), abs(math.hypot(*column) - 1), abs(_dot(row, column)))
+    worst = max(abs(math.hypot(*row) - 1), abs(math.hypot(*column) - 1), abs(dot(row, column)))
     if worst > ORTHONORMAL:
         return Finding(Code.NO_GEOMETRY, f"ImageOrientationPatient is off orthonormal by {worst:.4f}")
     return FITS
@@ -169,8 +169,43 @@ def _has_decoder(transfer_syntax_uid: str) -> bool:
 
 BY_ITSELF = (scanned, matrix_size, localizer, source_image, geometry, decodable)
 
+LOOKED_AT_ALONE = (
+    "SOPClassUID",
+    "ImageType",
+    "DerivationCodeSequence",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "ImageOrientationPatient",
+)
+"""What these rules read of a header, beside Image Position (Patient), which is each image's own."""
 
-def rejection(rejected: Collection[str]) -> Callable[[FileFacts], Finding]:
+
+def by_itself() -> Rule:
+    """Return what :data:`BY_ITSELF` says, asked once for all images alike."""
+    told: dict[tuple[object, ...], Finding] = {}
+
+    def rule(facts: FileFacts) -> Finding:
+        if facts.reason or not math.hypot(*_position(facts.header)) < FARTHEST_MM:
+            return objection(facts, BY_ITSELF)
+        syntax = facts.pixel_data and facts.pixel_data.transfer_syntax_uid
+        alike = (syntax, facts.frame == 0, *map(facts.header.attributes.get, LOOKED_AT_ALONE))
+        finding = told.get(alike)
+        if finding is None:
+            finding = told[alike] = objection(facts, BY_ITSELF)
+        return finding
+
+    return rule
+
+
+def _position(header: Header) -> tuple[float, ...]:
+    """Return Image Position (Patient), something that is not finite where it is no position."""
+    position = header.numbers("ImagePositionPatient")
+    return position if len(position) == 3 else (math.nan,)
+
+
+def rejection(rejected: Collection[str]) -> Rule:
     """Return the rule that leaves out what a stored rejection note refers to (PS3.16 CID 7011)."""
 
     def rule(facts: FileFacts) -> Finding:
@@ -222,25 +257,19 @@ LOOKED_AT_BESIDE = (
     "PhotometricInterpretation",
     "SamplesPerPixel",
 )
-"""What these rules read: where all is equal, as in most series, none of them needs to be asked."""
+"""What these rules read."""
 
 
-def beside(current: FileFacts) -> Callable[[FileFacts], Finding]:
+def beside(current: FileFacts) -> Rule:
     """Return the rule that compares geometry and pixels with the current image's."""
 
-    ours = [current.header.get(keyword) for keyword in LOOKED_AT_BESIDE]
+    def differs(other: Header) -> Finding:
+        return next((found for check in BESIDE_CURRENT if (found := check(current.header, other))), FITS)
 
-    def rule(facts: FileFacts) -> Finding:
-        if [facts.header.get(keyword) for keyword in LOOKED_AT_BESIDE] == ours:
-            return FITS
-        return next((f for check in BESIDE_CURRENT if (f := check(current.header, facts.header))), FITS)
-
-    return rule
+    return once_for_all_alike(LOOKED_AT_BESIDE, differs)
 
 
-def frame_of_reference(
-    current: FileFacts, images: Sequence[FileFacts]
-) -> tuple[Callable[[FileFacts], Finding], str]:
+def frame_of_reference(current: FileFacts, images: Sequence[FileFacts]) -> tuple[Rule, str]:
     """Return the rule for Frame of Reference UIDs among *images*, and what is odd about them (or ``""``).
 
     Usually it leaves out every other frame of reference than the current image's. Where the current image
@@ -252,12 +281,13 @@ def frame_of_reference(
     users = Counter(uids.values())
     lonely = bool(ours) and users[ours] == 1 and any(n == 1 for u, n in users.items() if u and u != ours)
 
-    def rule(facts: FileFacts) -> Finding:
-        theirs = facts.header.text("FrameOfReferenceUID")
+    def differs(header: Header) -> Finding:
+        theirs = header.text("FrameOfReferenceUID")
         if theirs == ours or (lonely and theirs and users[theirs] == 1):
             return FITS
         return Finding(Code.OTHER_FRAME_OF_REFERENCE, f"Frame of Reference UID {theirs or 'is missing'}")
 
+    rule = once_for_all_alike(("FrameOfReferenceUID",), differs)
     if lonely:
         return rule, "each slice has a Frame of Reference UID of its own"
     return rule, "" if ours else "no slice has a Frame of Reference UID"
@@ -275,9 +305,9 @@ def other_contrast(current: Header, other: Header, keywords: Sequence[str] = CON
     return FITS
 
 
-def contrast(current: FileFacts) -> Callable[[FileFacts], Finding]:
+def contrast(current: FileFacts) -> Rule:
     """Return the rule that leaves out images of another contrast than the current one's."""
-    return lambda facts: other_contrast(current.header, facts.header)
+    return once_for_all_alike(CONTRAST, lambda header: other_contrast(current.header, header))
 
 
 def same_contrast(keyword: str, one: Header, other: Header) -> bool:
@@ -310,13 +340,14 @@ def _matrix(header: Header) -> str:
     return f"{header.get('Rows')} x {header.get('Columns')}"
 
 
-def _dot(a: Sequence[float], b: Sequence[float]) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True))
-
-
 def _degrees(a: Sequence[float], b: Sequence[float]) -> float:
     """Return the angle between two directions, exact for small ones too."""
-    return math.degrees(math.atan2(math.hypot(*cross(a, b)), _dot(a, b)))
+    return math.degrees(math.atan2(math.hypot(*cross(a, b)), dot(a, b)))
+
+
+def dot(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the scalar product of two vectors of three."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def cross(a: Sequence[float], b: Sequence[float]) -> Vector:

@@ -12,13 +12,16 @@ from itertools import zip_longest
 
 from scp.errors import Code, Refused, differs_code
 from scp.model import Header, SelectionRules, Value
-from scp.selection.sorting import FITS, Finding
+from scp.selection.sorting import FITS, Finding, Rule, once_for_all_alike
 from scp.selection.thresholds import ORTHONORMAL, SAME_POSITION_MM
 
 ALPHABETIC_COMPONENTS = 5
 
 AGREES_WHERE_BOTH = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 """Two people may bear one name: these part them, where both images have a value."""
+
+LOOKED_AT = ("PatientName", *AGREES_WHERE_BOTH, "StudyInstanceUID", "SeriesInstanceUID")
+"""What the checks read, beside the auxiliary identifiers of the rules."""
 
 STATED_KEYWORDS = (
     "PatientName",
@@ -131,6 +134,11 @@ def belongs(current: Header, other: Header, rules: SelectionRules) -> Finding:
         if finding := check(current, other):
             return finding
     return auxiliary(current, other, rules)
+
+
+def belonging(current: Header, rules: SelectionRules) -> Rule:
+    """Return the rule that leaves out what is of another patient, study or series (steps 3 to 6)."""
+    return once_for_all_alike((*LOOKED_AT, *rules.auxiliary), lambda header: belongs(current, header, rules))
 
 
 def agree_with_request(current: Header, stated: Header) -> None:

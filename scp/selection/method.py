@@ -22,7 +22,7 @@ from scp.model import (
 )
 from scp.selection import candidates, duplicates, filling, fitness, identity
 from scp.selection.completeness import Completeness, examine
-from scp.selection.fitness import cross
+from scp.selection.fitness import cross, dot
 from scp.selection.sorting import FITS, Finding, Sorting, place
 from scp.selection.stack import has_extent, not_alone, of_current
 
@@ -59,6 +59,14 @@ class Evidence:
     def everything(self) -> list[FileFacts]:
         return [*self.here, *self.found]
 
+    def parted(self, images: Sequence[FileFacts]) -> tuple[list[FileFacts], list[FileFacts]]:
+        """Return those of *images* that lie in the folder, and those that searches found."""
+        elsewhere = {place(image) for image in self.found}
+        if not elsewhere:
+            return list(images), []
+        here = [image for image in images if place(image) not in elsewhere]
+        return here, [image for image in images if place(image) in elsewhere]
+
 
 def select(
     current: FileFacts,
@@ -93,15 +101,12 @@ def _method(sorting: Sorting, evidence: Evidence, stated: Header) -> Outcome:
     current, rules = evidence.current, evidence.rules
     readable = _readable(sorting, evidence)
     identity.agree_with_request(current.header, stated)
-    of_series = sorting.keep(readable, lambda f: identity.belongs(current.header, f.header, rules))
+    of_series = sorting.keep(readable, identity.belonging(current.header, rules))
     images = _fit(sorting, evidence, of_series)
-    folder = {place(image) for image in evidence.here}
-    here = [image for image in images if place(image) in folder]
-    offered = [image for image in images if place(image) not in folder]
-
-    beside = [image for image in readable if place(image) in folder]
+    here, offered = evidence.parted(images)
+    beside, _ = evidence.parted(readable)
     stack = _stack(sorting, evidence, here, beside)
-    of_series = [image for image in of_series if place(image) in folder]
+    of_series, _ = evidence.parted(of_series)
     lacks = _examine(sorting, evidence, stack, of_series)
     if filled := filling.choose(sorting, stack, lacks, offered):
         stack = _stack(sorting, evidence, stack + filled, stack + filled)
@@ -123,7 +128,8 @@ def _readable(sorting: Sorting, evidence: Evidence) -> list[FileFacts]:
 
 def _fit(sorting: Sorting, evidence: Evidence, of_series: Sequence[FileFacts]) -> list[FileFacts]:
     """Step 7: what an image is by itself, and whether it fits beside the current one."""
-    images = sorting.keep(of_series, fitness.rejection(evidence.rejected), *fitness.BY_ITSELF)
+    rejection = (fitness.rejection(evidence.rejected),) if evidence.rejected else ()
+    images = sorting.keep(of_series, *rejection, fitness.by_itself())
     images = sorting.keep(images, fitness.beside(evidence.current))
     same_frame, oddity = fitness.frame_of_reference(evidence.current, images)
     if oddity:
@@ -167,7 +173,7 @@ def _adopted(
         lambda f: identity.auxiliary(current.header, f.header, evidence.rules),
         lambda f: filling.adoptable(current.header, f.header),
         fitness.rejection(evidence.rejected),
-        *fitness.BY_ITSELF,
+        fitness.by_itself(),
         fitness.beside(current),
         fitness.contrast(current),
     )
@@ -271,8 +277,9 @@ def _report(
         Finding(refusal.code, "the request was refused before this file was decided") if refusal else FITS
     )
     normal = _normal(evidence.current.header)
+    chosen = Finding(Code.USED)
     rows = tuple(
-        _row(image, Finding(Code.USED) if place(image) in used else sorting.finding(image, undecided), normal)
+        _row(image, chosen if place(image) in used else sorting.finding(image, undecided), normal)
         for image in evidence.everything
     )
     return SelectionReport(
@@ -290,15 +297,14 @@ def _report(
 
 
 def _row(image: FileFacts, finding: Finding, normal: tuple[float, ...]) -> ReportRow:
-    position = image.header.numbers("ImagePositionPatient")
-    placed = len(position) == len(normal) == 3
+    position = image.header.numbers("ImagePositionPatient") if normal else ()
     return ReportRow(
         path=image.path,
         reason=finding.code,
         detail=finding.detail,
         sop_instance_uid=image.sop_instance_uid,
         instance_number=image.instance_number,
-        position_mm=sum(a * b for a, b in zip(normal, position, strict=True)) if placed else None,
+        position_mm=dot(normal, position) if len(position) == 3 else None,
         frame=image.frame,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from scp.errors import Code, Refused
-from scp.model import FileFacts, Note
+from scp.model import FileFacts, Header, Note, Value
 
 FrameKey = tuple[str, int]
 """What tells one image from another wherever it lies: path (or SOP Instance UID) and frame."""
@@ -28,6 +28,31 @@ class Finding:
 FITS = Finding()
 
 Rule = Callable[[FileFacts], Finding]
+
+
+def once_for_all_alike(keywords: Sequence[str], rule: Callable[[Header], Finding]) -> Rule:
+    """Return *rule*, which reads *keywords* and nothing else, asked once for all images alike in those.
+
+    The images of a series agree in nearly all they say, so that a thousand of them are a few questions.
+    """
+    told: dict[tuple[Value | None, ...], Finding] = {}
+
+    def asked(facts: FileFacts) -> Finding:
+        alike = tuple(map(facts.header.attributes.get, keywords))
+        finding = told.get(alike)
+        if finding is None:
+            finding = told[alike] = rule(facts.header)
+        return finding
+
+    return asked
+
+
+def objection(facts: FileFacts, rules: Iterable[Rule]) -> Finding:
+    """Return what the first rule that objects says, or nothing."""
+    for rule in rules:
+        if finding := rule(facts):
+            return finding
+    return FITS
 
 
 def place(facts: FileFacts) -> FrameKey:
@@ -60,7 +85,7 @@ class Sorting:
         """
         kept, refusal = [], FITS
         for image in images:
-            finding = next((found for rule in rules if (found := rule(image))), FITS)
+            finding = objection(image, rules)
             if not finding:
                 kept.append(image)
                 continue

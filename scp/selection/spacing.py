@@ -217,6 +217,8 @@ def _regimes(units_mm: Floats) -> _View | None:
 
 def _runs(units_mm: Floats) -> list[tuple[int, int]]:
     """Cut the steps into runs that stay near the mean of their run."""
+    if np.ptp(units_mm) <= STEP_JITTER * units_mm.min():
+        return [(0, len(units_mm))]
     runs, start, total = [], 0, float(units_mm[0])
     for k in range(1, len(units_mm)):
         mean = total / (k - start)

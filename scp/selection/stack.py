@@ -88,9 +88,12 @@ def position_mm(image: FileFacts, current: FileFacts) -> float:
 
 
 def ordered(images: Sequence[FileFacts], current: FileFacts) -> list[FileFacts]:
-    """Return the images by position along the normal."""
-    images = in_fixed_order(images)
-    return [images[k] for k in np.argsort(positions_along_mm(images, current), kind="stable")]
+    """Return the images by position along the normal, those at one position in a fixed order."""
+    along = positions_along_mm(images, current)
+    if len(np.unique(along)) < len(along):
+        images = in_fixed_order(images)
+        along = positions_along_mm(images, current)
+    return [images[k] for k in np.argsort(along, kind="stable")]
 
 
 def of_current(sorting: Sorting, images: Sequence[FileFacts]) -> list[FileFacts]:
@@ -196,6 +199,8 @@ def _torn(stack: Sequence[FileFacts], current: FileFacts) -> bool:
     """
     acquisitions = [image.header.integer("AcquisitionNumber") for image in stack]
     sizes = Counter(acquisitions)
+    if len(sizes) == 1:
+        return False
     explained = spacing.explain(
         positions_along_mm(stack, current), [image.instance_number for image in stack]
     )
