@@ -60,9 +60,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A request will produce *count* objects in all, those that fail included."""
+    """A request will produce the objects of these SOP Instance UIDs, those that fail included."""
 
-    count: int
+    uids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Failed:
     error: MprScpError
 
 
-Event = Progress | Planned | Produced | Failed
+Event = Planned | Produced | Failed
 """What a retrieve yields, be it of stored instances or of a reconstruction."""
 
 IsCancelled = Callable[[], bool]

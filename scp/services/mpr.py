@@ -26,7 +26,6 @@ from scp.model import (
     PlaneRequest,
     Planned,
     Produced,
-    Progress,
     never,
 )
 from scp.pipeline import Means, Production, Reach
@@ -60,14 +59,14 @@ class _Asked:
     sop_instance_uids: frozenset[str] = frozenset()
     originals: tuple[FileRef, ...] = ()
 
-    def wanted(self, prospect: Prospect) -> frozenset[str]:
-        """Return the SOP Instance UIDs of the objects that are to be sent."""
-        every = frozenset(prospect.series.sop_instance_uids)
-        return every & self.sop_instance_uids if self.sop_instance_uids else every
+    def wanted(self, prospect: Prospect) -> tuple[str, ...]:
+        """Return the SOP Instance UIDs of the objects that are to be sent, in their order."""
+        every = prospect.series.sop_instance_uids
+        return tuple(uid for uid in every if not self.sop_instance_uids or uid in self.sop_instance_uids)
 
     def chosen(self, production: Production) -> Iterator[Produced]:
         """Yield those objects as they are made."""
-        wanted = self.wanted(production.prospect)
+        wanted = frozenset(self.wanted(production.prospect))
         with closing(production.refs) as refs:
             yield from (Produced(ref) for ref in refs if ref.sop_instance_uid in wanted)
 
@@ -186,12 +185,11 @@ class MprService:
 
 
 def _run(asked: _Asked, means: Means, spool: Path, cancelled: IsCancelled) -> Generator[Event, None, None]:
-    yield Progress("selecting")
     if len(asked.requests) > 1 or asked.originals:
         yield from _run_several(asked, means, spool, cancelled)
         return
     production = pipeline.begin(asked.requests[0], means, spool, cancelled)
-    yield Planned(len(asked.wanted(production.prospect)))
+    yield Planned(asked.wanted(production.prospect))
     yield from asked.chosen(production)
 
 
@@ -200,12 +198,14 @@ def _run_several(
 ) -> Generator[Event, None, None]:
     """Yield the events of all that is asked for as those of one; what fails of it fails alone."""
     outcomes = [_prospect_or_failure(request, means, cancelled) for request in asked.requests]
-    sizes = [len(asked.wanted(o)) if isinstance(o, Prospect) else 1 for o in outcomes]
-    yield Planned(sum(sizes) + len(asked.originals))
+    planned = [ref.sop_instance_uid for ref in asked.originals]
+    for request, outcome in zip(asked.requests, outcomes, strict=True):
+        planned += asked.wanted(outcome) if isinstance(outcome, Prospect) else [_named_by(request)]
+    yield Planned(tuple(planned))
     yield from map(Produced, asked.originals)
     for number, (request, outcome) in enumerate(zip(asked.requests, outcomes, strict=True)):
         if isinstance(outcome, MprScpError):
-            yield Failed(request.sop_instance_uid or request.series_instance_uid, outcome)
+            yield Failed(_named_by(request), outcome)
             continue
         folder = spool / str(number)
         folder.mkdir()
@@ -218,6 +218,11 @@ def _run_several(
             raise
         except MprScpError as exc:
             yield from (Failed(uid, exc) for uid in sorted(unsent))
+
+
+def _named_by(request: MPRRequest) -> str:
+    """Return the UID by which a request that fails is told apart from the others."""
+    return request.sop_instance_uid or request.series_instance_uid
 
 
 def _prospect_or_failure(request: MPRRequest, means: Means, cancelled: IsCancelled) -> Prospect | MprScpError:

@@ -21,7 +21,7 @@ from pynetdicom.dimse_primitives import C_GET, C_MOVE
 from pynetdicom.dsutils import encode
 
 from scp.config import Config, Peer
-from scp.errors import Code, Refused
+from scp.errors import Code, PeerFailed, Refused
 from scp.model import Event, Planned, Produced
 from scp.net.association import NodeAssociation, Request
 from scp.net.requestor import LazySender, Sent
@@ -183,7 +183,7 @@ class _Retrieve:
     def _stored(self, identifier: Dataset) -> Iterator[Event]:
         refs = list(self._context.archive.refs(self._requesting.root_model, identifier))
         self._sender.expect(refs)
-        yield Planned(len(refs))
+        yield Planned(tuple(ref.sop_instance_uid for ref in refs))
         yield from map(Produced, refs)
 
     def _tell(self, counts: Counts) -> None:
@@ -211,7 +211,8 @@ class _Retrieve:
             _respond(self._association, self._request, outcome)
         else:
             counts.fail_the_rest()
-            outcome = _told_of(work.error) if work.error else _summary(counts)
+            own = work.error if not isinstance(work.error, PeerFailed) else None
+            outcome = _told_of(own) if own else _summary(counts)
             _respond(self._association, self._request, outcome, counts, None, counts.failed_uids)
         return outcome
 

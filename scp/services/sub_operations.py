@@ -1,7 +1,8 @@
 """The working thread of a retrieve: takes events, sends each object, counts (PS3.4 C.4.2.1.6 to 9)."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,15 +25,16 @@ class Sender(Protocol):
 
 @dataclass(slots=True)
 class Counts:
-    """The sub-operations of one retrieve. *planned* is 0 until it is known how many there will be."""
+    """The sub-operations of one retrieve."""
 
-    planned: int = 0
     completed: int = 0
     failed: int = 0
     warning: int = 0
     first_failure: str = ""
     changed: bool = False
     known: bool = False
+    _planned: int = 0
+    _unsent: Counter[str] = field(default_factory=Counter)
     _failed_uids: list[str] = field(default_factory=list)
 
     @property
@@ -41,7 +43,7 @@ class Counts:
 
     @property
     def total(self) -> int:
-        return max(self.planned, self.done)
+        return max(self._planned, self.done)
 
     @property
     def remaining(self) -> int:
@@ -52,33 +54,38 @@ class Counts:
     def failed_uids(self) -> tuple[str, ...]:
         return tuple(self._failed_uids)
 
-    def plan(self, count: int) -> None:
-        self.planned, self.known, self.changed = count, True, True
+    def plan(self, uids: Sequence[str]) -> None:
+        self._planned, self.known, self.changed = len(uids), True, True
+        self._unsent = Counter(uids)
 
     def note(self, sent: Sent) -> None:
         """Count one response."""
-        self.changed = True
+        uid = sent.ref.sop_instance_uid
         if sent.status == SUCCESS:
+            self._settle(uid)
             self.completed += 1
         elif sent.status in STORE_WARNINGS:
+            self._settle(uid)
             self.warning += 1
             self.first_failure = self.first_failure or f"warning 0x{sent.status:04X} {sent.error_comment}"
         else:
-            self.fail(sent.ref.sop_instance_uid, f"0x{sent.status:04X} {sent.error_comment}".strip())
+            self.fail(uid, f"0x{sent.status:04X} {sent.error_comment}".strip())
 
     def fail(self, uid: str, why: str) -> None:
         """Count one object that was not sent, or could not be made."""
-        self.changed = True
+        self._settle(uid)
         self.failed += 1
         self.first_failure = self.first_failure or why
         self._failed_uids.append(uid)
 
     def fail_the_rest(self) -> None:
         """Count what was planned and never came."""
-        missing = self.total - self.done
-        if missing:
-            self.failed += missing
-            self.first_failure = self.first_failure or "not made"
+        for uid in list(self._unsent.elements()):
+            self.fail(uid, "not made")
+
+    def _settle(self, uid: str) -> None:
+        self.changed = True
+        self._unsent[uid] -= 1
 
 
 class SubOperations(threading.Thread):
@@ -137,7 +144,7 @@ class SubOperations(threading.Thread):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Planned):
-            self.counts.plan(event.count)
+            self.counts.plan(event.uids)
             if self.counts.remaining and not self._stop.is_set():
                 self._announce(self.counts)
         elif isinstance(event, Produced):

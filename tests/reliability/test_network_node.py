@@ -19,7 +19,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as S
 
 from scp.config import Config, Peer
 from scp.errors import Cancelled, Code, PeerFailed, Refused
-from scp.model import Event, FileRef, Planned, Produced, Progress
+from scp.model import Event, FileRef, Planned, Produced
 from scp.net.requestor import Requestor
 from scp.services import retrieve
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
@@ -154,7 +154,7 @@ class Triggered(MprTwin):
             return None
         if not requesting.may_mpr:
             raise Refused(Code.NOT_AUTHORIZED, "no right")
-        return iter([Planned(0)])
+        return iter([Planned(())])
 
 
 def test_each_right_opens_its_own_service_and_no_other(start_node: StartNode, tmp_path: Path) -> None:
@@ -191,14 +191,13 @@ class Lasting:
 
     def __call__(self, cancelled: Callable[[], bool]) -> Iterator[Event]:
         try:
-            yield Progress("selecting")
             self.begun.set()
             ends = time.monotonic() + self.seconds
             while time.monotonic() < ends:
                 if cancelled():
                     raise Cancelled("as a reconstruction does")
                 time.sleep(0.02)
-            yield Planned(1)
+            yield Planned((self.made.sop_instance_uid,))
             yield Produced(self.made)
         finally:
             self.over.set()

@@ -21,7 +21,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as S
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as StudyRootGet
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
 
-from scp.model import Event, Planned, Produced, Progress
+from scp.model import Event, Planned, Produced
 from scp.services import find, retrieve
 from tests.builders import image, write
 from tests.net.nodes import RunningNode, association_request, connect, p_data, store_message, wait_until
@@ -45,9 +45,8 @@ class Work:
 
     def events(self, cancelled: Callable[[], bool]) -> Iterator[Event]:
         try:
-            yield Progress("selecting")
             if self.stage != "selecting":
-                yield Planned(1000)
+                yield Planned(("1.2.9",) * 1000)
             while self.stage == "sending" and not cancelled():
                 self.reached.set()
                 yield Produced(self.made)

@@ -19,7 +19,7 @@ from scp.config import Config, Peer, Preset
 from scp.errors import BadRequest, Cancelled, Code, Refused
 from scp.isolation import local
 from scp.isolation.budget import MemoryBudget
-from scp.model import Failed, FileFacts, Planned, Policy, Produced, Progress
+from scp.model import Failed, FileFacts, Planned, Policy, Produced
 from scp.net.requestor import Requestor
 from scp.pipeline import Means
 from scp.production import Workshop
@@ -122,7 +122,7 @@ def test_a_plain_identifier_at_the_nodes_own_title_is_an_ordinary_one(ward):
 
 def test_a_plain_identifier_at_a_preset_asks_for_its_planes(ward):
     events = ward.events(identifier())
-    assert kinds(events) == [Progress, Planned, Produced]
+    assert kinds(events) == [Planned, Produced]
     found = objects(ward.events(identifier()))
     assert [ds.InstanceNumber for ds in found] == list(range(1, 9))
 
@@ -156,7 +156,7 @@ def test_planned_is_how_many_will_come(ward):
     events = ward.events(identifier(ReformattingOperationType="MPR", ReformattingInterval=3.0))
     came = list(events)
     events.close()
-    (planned,) = (event.count for event in came if isinstance(event, Planned))
+    (planned,) = (len(event.uids) for event in came if isinstance(event, Planned))
     assert planned == sum(isinstance(event, Produced) for event in came) == 3
 
 
@@ -241,7 +241,7 @@ def test_of_several_series_one_that_is_refused_fails_alone(ward):
     (failed,) = (event for event in came if isinstance(event, Failed))
     assert (failed.uid, failed.error.error_comment) == ("1.2.9", "too-few-images: 5 of 10")
     assert sum(isinstance(event, Produced) for event in came) == 8
-    assert [event.count for event in came if isinstance(event, Planned)] == [9]
+    assert [len(event.uids) for event in came if isinstance(event, Planned)] == [9]
 
 
 def test_pixels_that_do_not_decode_make_a_slice_missing(ward):

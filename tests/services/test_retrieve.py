@@ -18,7 +18,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as S
 
 from scp.config import Limits, Peer
 from scp.errors import BadRequest, Code, DecodingFailed, MprScpError, OutOfSpace, Refused
-from scp.model import Event, Failed, FileRef, Planned, Produced, Progress
+from scp.model import Event, Failed, FileRef, Planned, Produced
 from scp.net.requestor import Requestor
 from tests.builders import SERIES_UID, STUDY_UID, image, series, write, write_series
 from tests.net.nodes import RunningNode, caller, wait_until
@@ -157,8 +157,7 @@ def test_the_first_response_is_pending_and_has_all_counts(start_node: StartNode,
     go_on = threading.Event()
 
     def events(cancelled: Any) -> Iterator[Event]:
-        yield Progress("selecting")
-        yield Planned(3)
+        yield Planned(("1.2.7", "1.2.8", "1.2.9"))
         go_on.wait(10)
 
     pair = Pair(start_node, MprTwin(events=events))
@@ -180,7 +179,7 @@ def test_while_an_event_takes_long_the_requestor_hears_that_it_is_alive(
 
     def events(cancelled: Any) -> Iterator[Event]:
         go_on.wait(10)
-        yield Planned(0)
+        yield Planned(())
 
     pair = Pair(start_node, MprTwin(events=events))
     association = established(pair.node, StudyRootMove)
@@ -210,7 +209,7 @@ def test_a_refusal_has_no_counts_no_identifier_and_never_calls_the_destination(
     start_node: StartNode, error: MprScpError, status: int, comment: str
 ) -> None:
     def refused(cancelled: Any) -> Iterator[Event]:
-        yield Progress("selecting")
+        yield from ()
         raise error
 
     pair = Pair(start_node, MprTwin(events=refused))
@@ -227,7 +226,7 @@ def test_our_own_fault_is_told_by_the_id_of_its_trace(
     start_node: StartNode, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(cancelled: Any) -> Iterator[Event]:
-        yield Progress("selecting")
+        yield from ()
         raise ZeroDivisionError("Roe^Jane")
 
     final, listed = move(Pair(start_node, MprTwin(events=broken)).node)[-1]
@@ -306,17 +305,23 @@ def test_a_destination_that_cannot_be_had_fails_all(start_node: StartNode, tmp_p
     assert listed is not None and len(listed.FailedSOPInstanceUIDList) == 3
 
 
+def dies_after(node: RunningNode, count: int) -> Callable[[Any], None]:
+    """Return what aborts the association of *node* when *count* instances are stored."""
+
+    def die(_origin: Any) -> None:
+        if len(node.archive.stored) == count:
+            (association,) = node.acceptor.associations
+            association.evict()
+            raise OutOfSpace("full")  # an answer that overtakes the abort is no success either
+
+    return die
+
+
 def test_a_destination_that_dies_in_the_middle_fails_the_rest(start_node: StartNode, tmp_path: Path) -> None:
     pair = Pair(start_node)
     pair.fill(series(6), tmp_path / "in")
 
-    def die(origin: Any) -> None:
-        if len(pair.destination.archive.stored) == 2:
-            (association,) = pair.destination.acceptor.associations
-            association.evict()
-            raise OutOfSpace("full")  # an answer that overtakes the abort is no success either
-
-    pair.destination.archive.before_commit = die
+    pair.destination.archive.before_commit = dies_after(pair.destination, 2)
     final, listed = move(pair.node)[-1]
     assert final.Status == 0xB000
     assert counts(final)[1:3] == (2, 4)
@@ -327,7 +332,7 @@ def test_one_of_several_that_fails_is_counted_and_named(start_node: StartNode, t
     made = ref(write(image(), tmp_path / "a.dcm"))
 
     def events(cancelled: Any) -> Iterator[Event]:
-        yield Planned(2)
+        yield Planned(("1.2.9", made.sop_instance_uid))
         yield Failed("1.2.9", Refused(Code.TOO_FEW_IMAGES, "3", comment="3 of 10"))
         yield Produced(made)
 
@@ -341,12 +346,32 @@ def test_an_error_in_the_middle_fails_the_rest(start_node: StartNode, tmp_path: 
     made = ref(write(image(), tmp_path / "a.dcm"))
 
     def events(cancelled: Any) -> Iterator[Event]:
-        yield Planned(5)
+        yield Planned((made.sop_instance_uid, "1.2.7", "1.2.8"))
         yield Produced(made)
         raise Refused(Code.DEADLINE, "too slow")
 
-    final, _ = move(Pair(start_node, MprTwin(events=events)).node)[-1]
-    assert (final.Status, counts(final)) == (0xC022, (None, 1, 4, 0))
+    final, listed = move(Pair(start_node, MprTwin(events=events)).node)[-1]
+    assert (final.Status, counts(final)) == (0xC022, (None, 1, 2, 0))
+    assert listed is not None and listed.FailedSOPInstanceUIDList == ["1.2.7", "1.2.8"]
+
+
+def test_planes_that_a_destination_died_before_are_named(start_node: StartNode, tmp_path: Path) -> None:
+    planes = [ref(path) for path in write_series(series(4), tmp_path / "planes")]
+    uids = [plane.sop_instance_uid for plane in planes]
+    made: list[str] = []
+
+    def events(cancelled: Any) -> Iterator[Event]:
+        yield Planned(tuple(uids))
+        for plane in planes:
+            made.append(plane.sop_instance_uid)
+            yield Produced(plane)
+
+    pair = Pair(start_node, MprTwin(events=events))
+    pair.destination.archive.before_commit = dies_after(pair.destination, 1)
+    final, listed = move(pair.node)[-1]
+    assert (final.Status, counts(final)) == (0xB000, (None, 1, 3, 0))
+    assert listed is not None and listed.FailedSOPInstanceUIDList == uids[1:]
+    assert uids[3] not in made  # nothing more is made for a destination that is gone
 
 
 def test_planes_that_nobody_takes_are_refused_at_the_first(start_node: StartNode, tmp_path: Path) -> None:
@@ -354,7 +379,7 @@ def test_planes_that_nobody_takes_are_refused_at_the_first(start_node: StartNode
     asked: list[int] = []
 
     def events(cancelled: Any) -> Iterator[Event]:
-        yield Planned(100)
+        yield Planned(tuple(f"1.2.{number}" for number in range(100)))
         for number in range(100):
             asked.append(number)
             yield Produced(made)
@@ -385,7 +410,7 @@ class Endless:
 
     def __call__(self, cancelled: Callable[[], bool]) -> Iterator[Event]:
         try:
-            yield Planned(1000)
+            yield Planned(("1.2.9",) * 1000)
             self.started.set()
             for _ in range(1000):
                 while self.made is None and not cancelled():
@@ -532,7 +557,7 @@ def test_movescu_shows_the_reason_of_a_refusal(
     start_node: StartNode, dcmtk: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     def refused(cancelled: Any) -> Iterator[Event]:
-        yield Progress("selecting")
+        yield from ()
         raise Refused(Code.TOO_FEW_IMAGES, "3 of 10", comment="3 of 10")
 
     pair = Pair(start_node, MprTwin(events=refused))
