@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from scp.model import is_orthonormal
+
 SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 BYTES: dict[str, float] = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -103,14 +105,8 @@ def is_loopback(host: str) -> bool:
 
 def cosines(value: tuple[float, ...]) -> tuple[float, ...]:
     """Check row and column cosines (PS3.3 C.7.6.2.1.1): two unit vectors at right angles, to 0.001."""
-    row, column = value[:3], value[3:]
-    products = [
-        sum(a * b for a, b in zip(u, v, strict=False))
-        for u, v in ((row, row), (column, column), (row, column))
-    ]
     need(
-        not value
-        or (len(value) == 6 and all(abs(p - n) < 1e-3 for p, n in zip(products, (1, 1, 0), strict=True))),
+        not value or is_orthonormal(value),
         "six cosines: a row and a column direction of length 1 at right angles",
     )
     return value

@@ -24,6 +24,12 @@ from scp.model.keywords import (
     PIXEL_KEYWORDS,
     STACK_KEYWORDS,
 )
+from scp.model.orientation import (
+    STANDARD_ORIENTATIONS,
+    is_along,
+    is_orthonormal,
+    orthonormal,
+)
 from scp.model.report import KnownInstance, Missing, Note, ReportRow, Search, SelectionReport
 from scp.model.requests import (
     Candidates,
@@ -62,6 +68,7 @@ __all__ = [
     "IDENTITY_KEYWORDS",
     "PIXEL_KEYWORDS",
     "STACK_KEYWORDS",
+    "STANDARD_ORIENTATIONS",
     "UNDECODABLE",
     "Candidates",
     "Direction",
@@ -99,6 +106,9 @@ __all__ = [
     "Takes",
     "Value",
     "Vector",
+    "is_along",
+    "is_orthonormal",
     "never",
+    "orthonormal",
     "takes_all",
 ]

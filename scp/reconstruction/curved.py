@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scp.errors import BadRequest
 from scp.model import Interpolation, Vector
 from scp.reconstruction.geometry import Floats, VolumeGeometry, vector
-from scp.reconstruction.planes import MAXIMUM_COUNT, ON_THE_EDGE
 from scp.reconstruction.reference import sample
+from scp.reconstruction.sampling import MAXIMUM_COUNT, ON_THE_EDGE
 from scp.reconstruction.volume import Volume
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scp.errors import Code, Refused
-from scp.model import FileFacts, Missing, Vector
+from scp.model import FileFacts, Missing, Vector, orthonormal
 
 EVEN_MM = 0.01
 """Slices this near to an even line are on it: Image Position (Patient) is often written with two decimals."""
@@ -114,15 +114,14 @@ def volume_geometry(stack: Sequence[FileFacts], missing: Sequence[Missing] = ())
     others (lost ends) do not. Raises ``Refused`` where the order is not that of the positions.
     """
     header = stack[0].header
-    orientation = np.array(header.numbers("ImageOrientationPatient"), dtype=np.float64)
-    row, column = orthonormal(orientation[:3], orientation[3:])
+    cosines = orthonormal(header.numbers("ImageOrientationPatient"))
     row_spacing, column_spacing = header.numbers("PixelSpacing")[:2]
     slices = _slices(stack, missing)
     geometry = VolumeGeometry(
         rows=int(header.numbers("Rows")[0]),
         columns=int(header.numbers("Columns")[0]),
-        row_cosine=vector(row),
-        column_cosine=vector(column),
+        row_cosine=vector(cosines[:3]),
+        column_cosine=vector(cosines[3:]),
         row_spacing_mm=row_spacing,
         column_spacing_mm=column_spacing,
         positions=tuple(position for position, _, _ in slices),
@@ -156,14 +155,7 @@ def even_line(positions: Floats) -> Floats | None:
     return line if np.abs(positions - line).max() < EVEN_MM else None
 
 
-def orthonormal(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """Return two unit vectors at right angles, the first along *first*, the second nearest to *second*."""
-    row = first / np.linalg.norm(first)
-    column = second - (second @ row) * row
-    return row, column / np.linalg.norm(column)
-
-
-def vector(array: Floats) -> Vector:
+def vector(array: Floats | Sequence[float]) -> Vector:
     """Return three floats; a negative zero is a zero, since people read it."""
     x, y, z = (float(value) + 0.0 for value in array)
     return x, y, z

@@ -3,10 +3,6 @@
 Second stage of a reconstruction, without a pixel read. Planes are named in patient axes whatever the
 acquisition was (PS3.3 C.7.6.2.1.1: x to the left, y to the back, z to the head). The grid starts at the edge
 of the box around all voxel centres, in the direction of travel, and goes on while inside that box.
-
-Where a pixel covers more than one and a half voxels it is made of samples all over its area, against
-aliasing. They are samples of the pixel like those through a slab: an average is over both, and the maximum
-is that of the whole box.
 """
 
 import math
@@ -15,41 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from scp.errors import BadRequest
-from scp.model import Direction, Interpolation, Operation, PlaneRequest, Vector
-from scp.reconstruction.geometry import (
-    Floats,
-    SliceTable,
-    VolumeGeometry,
+from scp.model import (
+    STANDARD_ORIENTATIONS,
+    Direction,
+    Interpolation,
+    Operation,
+    Orientation,
+    PlaneRequest,
+    Vector,
+    is_along,
+    is_orthonormal,
     orthonormal,
-    slice_table,
-    vector,
 )
-from scp.reconstruction.touching import touched_slices
-
-MAXIMUM_COUNT = 4096
-"""Rows, columns, planes and slab samples: more is a mistake in the request."""
-
-ON_THE_EDGE = 1e-3
-"""Part of a step by which a sample may lie beyond the box: positions are decimal strings."""
-
-COARSE = 1.5
-"""Voxels to the pixel from which a pixel has samples all over its area: with fewer, little aliases."""
-
-MAXIMUM_SIDE = 16
-"""Samples along one side of a pixel's area, however many voxels it crosses."""
-
-MAXIMUM_SAMPLES = 1 << 16
-"""Samples of one pixel, over its area and through the slab."""
-
-COSINE_TOLERANCE = 1e-3
-"""How far two cosines may be from unit length and right angles, or from those of the named direction."""
-
-ORIENTATIONS = {
-    Direction.CORONAL: (1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
-    Direction.SAGITTAL: (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
-    Direction.TRANSVERSE: (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
-}
-"""Image Orientation (Patient) of the named directions."""
+from scp.reconstruction.geometry import Floats, VolumeGeometry, slice_table, vector
+from scp.reconstruction.sampling import MAXIMUM_COUNT, ON_THE_EDGE, check_count, footprint, slab
+from scp.reconstruction.touching import Touched, touched_slices
 
 TRAVEL = np.array([1.0, 1.0, -1.0])
 """Instance Numbers run right to left, anterior to posterior, head to foot: along +x, +y, -z."""
@@ -97,6 +73,24 @@ class PlanePlan:
         return places.reshape(-1, 3), weights
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """Where the pixels of all planes lie: *positions* (n, 3), first pixels of the planes, in mm."""
+
+    row: Floats
+    column: Floats
+    spacing_mm: float
+    rows: int
+    columns: int
+    positions: Floats
+    interval_mm: float
+
+    @property
+    def steps(self) -> tuple[Floats, Floats]:
+        """The ways (mm) from row to row and from column to column."""
+        return self.column * self.spacing_mm, self.row * self.spacing_mm
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """Samples along one direction: *count* of them, *step_mm* apart, the first at *start_mm*."""
@@ -118,45 +112,26 @@ def plan(
     slices are touched, not for the grid. Raises ``BadRequest`` where an attribute of the request cannot be,
     where no plane touches the volume, and where more than 4,096 rows, columns or planes would come of it.
     """
-    table = slice_table(geometry)
-    row, column = _cosines(request)
-    normal = np.cross(row, column)
-    spacing = pixel_spacing_mm or min(geometry.row_spacing_mm, geometry.column_spacing_mm)
-    offsets, weights = _slab(request, geometry, table)
-    interval = _length(request.interval_mm, "ReformattingInterval") or _thickness(request) or spacing
-    corners = _corners(geometry)
-    across = _line(corners @ row, spacing, "PixelSpacing")
-    down = _line(corners @ column, spacing, "PixelSpacing")
-    travel = normal * travel_sign(normal)
-    along = _planes(request, corners, travel, interval)
-    starts = (along.start_mm + np.arange(along.count) * along.step_mm)[:, np.newaxis]
-    positions = across.start_mm * row + down.start_mm * column + starts * travel
-    area = footprint(table, (column * spacing, row * spacing), interpolation)
-    _check_samples(len(offsets), area)
-    finer = [spacing / count for count in area]
-    touched = touched_slices(
-        geometry,
-        positions - column * (spacing - finer[0]) / 2 - row * (spacing - finer[1]) / 2,
-        (down.count * area[0], across.count * area[1]),
-        (column * finer[0], row * finer[1]),
-        normal,
-        offsets,
-        interpolation,
-    )
+    grid = _grid(geometry, request, pixel_spacing_mm)
+    table, thickness = slice_table(geometry), _thickness(request)
+    offsets, weights = slab(table, thickness)
+    area = footprint(table, grid.steps, interpolation)
+    check_count(len(offsets), area)
+    touched = _touched(geometry, grid, area, offsets, interpolation)
     made = [place for place, slices in enumerate(touched) if slices.any]
     if not made:
         keyword = "ImageOrientationPatient" if request.position is None else "ImagePositionPatient"
         raise BadRequest(keyword, "no plane of the request meets the volume; ask for a plane through it")
     return PlanePlan(
         request=request,
-        row_cosine=vector(row),
-        column_cosine=vector(column),
-        spacing_mm=spacing,
-        rows=down.count,
-        columns=across.count,
-        positions=tuple(vector(positions[place]) for place in made),
-        interval_mm=interval,
-        thickness_mm=_thickness(request),
+        row_cosine=vector(grid.row),
+        column_cosine=vector(grid.column),
+        spacing_mm=grid.spacing_mm,
+        rows=grid.rows,
+        columns=grid.columns,
+        positions=tuple(vector(grid.positions[place]) for place in made),
+        interval_mm=grid.interval_mm,
+        thickness_mm=thickness,
         sample_offsets_mm=offsets,
         sample_weights=weights,
         sources=tuple(touched[place].sources for place in made),
@@ -165,66 +140,73 @@ def plan(
     )
 
 
-def footprint(
-    table: SliceTable, steps_mm: tuple[Floats, Floats], interpolation: Interpolation
-) -> tuple[int, int]:
-    """Return how many samples a pixel has along each of *steps_mm*, the ways from pixel to pixel.
-
-    As many as it crosses voxels, if these are more than :data:`COARSE`; one for the nearest voxel.
-    """
-    if interpolation is Interpolation.NEAREST:
-        return 1, 1
-    sizes = np.array([table.step_mm or np.inf, *table.spacing_mm])
-    down, across = (float(np.abs(table.frame @ step / sizes).max()) for step in steps_mm)
-    return _samples(down), _samples(across)
-
-
-def _samples(voxels: float) -> int:
-    return min(math.ceil(voxels - ON_THE_EDGE), MAXIMUM_SIDE) if voxels > COARSE else 1
-
-
-def _check_samples(through: int, area: tuple[int, int]) -> None:
-    count = through * area[0] * area[1]
-    if count > MAXIMUM_SAMPLES:
-        raise BadRequest(
-            "ReformattingThickness",
-            f"a pixel of the slab takes {count} samples; at most {MAXIMUM_SAMPLES} are possible: "
-            "ask for a thinner slab or smaller pixels",
-        )
-
-
 def travel_sign(normal: Floats) -> float:
     """Return the sign that turns *normal* into the direction in which Instance Numbers run."""
     nearest = int(np.argmax(np.abs(np.round(normal, 6))))
     return float(np.sign(normal[nearest]) * TRAVEL[nearest])
 
 
-def _cosines(request: PlaneRequest) -> tuple[Floats, Floats]:
+def _grid(geometry: VolumeGeometry, request: PlaneRequest, pixel_spacing_mm: float) -> Grid:
+    """Return the grid of all planes in the box around the voxel centres; some may touch no slice."""
+    cosines = _cosines(request)
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
+    normal = np.cross(row, column)
+    travel = normal * travel_sign(normal)
+    spacing = pixel_spacing_mm or min(geometry.row_spacing_mm, geometry.column_spacing_mm)
+    interval = _length(request.interval_mm, "ReformattingInterval") or _thickness(request) or spacing
+    corners = _corners(geometry)
+    across = _line(corners @ row, spacing, "PixelSpacing")
+    down = _line(corners @ column, spacing, "PixelSpacing")
+    along = _planes(request, corners, travel, interval)
+    starts = (along.start_mm + np.arange(along.count) * along.step_mm)[:, np.newaxis]
+    positions = across.start_mm * row + down.start_mm * column + starts * travel
+    return Grid(row, column, spacing, down.count, across.count, positions, interval)
+
+
+def _touched(
+    geometry: VolumeGeometry,
+    grid: Grid,
+    area: tuple[int, int],
+    offsets_mm: tuple[float, ...],
+    interpolation: Interpolation,
+) -> list[Touched]:
+    """Return what each plane touches with all samples of its pixels, as if each were a pixel."""
+    down, across = grid.steps
+    finer = down / area[0], across / area[1]
+    return touched_slices(
+        geometry,
+        grid.positions - (down - finer[0]) / 2 - (across - finer[1]) / 2,
+        (grid.rows * area[0], grid.columns * area[1]),
+        finer,
+        np.cross(grid.row, grid.column),
+        offsets_mm,
+        interpolation,
+    )
+
+
+def _cosines(request: PlaneRequest) -> Orientation:
     """Return row and column cosines: those of the named direction, or those given for OBLIQUE."""
-    named = ORIENTATIONS.get(request.direction)
-    given = request.orientation
+    given, oblique = request.orientation, request.direction is Direction.OBLIQUE
     if given is None:
-        if named is None:
+        if oblique:
             raise BadRequest(
                 "ImageOrientationPatient",
                 "the direction OBLIQUE needs Image Orientation (Patient); none is given",
             )
-        return np.array(named[:3]), np.array(named[3:])
-    row, column = np.array(given[:3], dtype=np.float64), np.array(given[3:], dtype=np.float64)
-    faults = (abs(row @ row - 1), abs(column @ column - 1), abs(row @ column))
-    if not all(fault <= 2 * COSINE_TOLERANCE for fault in faults):
+        return STANDARD_ORIENTATIONS[request.direction]
+    if not is_orthonormal(given):
         raise BadRequest(
             "ImageOrientationPatient",
             f"the cosines {given} are no two unit vectors at right angles; give an orthonormal pair",
         )
-    if named is None:
-        return orthonormal(row, column)
-    if np.abs(np.array(given) - named).max() > COSINE_TOLERANCE:
+    if oblique:
+        return orthonormal(given)
+    if not is_along(given, request.direction):
         raise BadRequest(
             "ImageOrientationPatient",
             f"the cosines {given} are not those of {request.direction}; leave them out, or ask for OBLIQUE",
         )
-    return np.array(named[:3]), np.array(named[3:])
+    return STANDARD_ORIENTATIONS[request.direction]
 
 
 def _length(value: float, keyword: str) -> float:
@@ -241,27 +223,6 @@ def _thickness(request: PlaneRequest) -> float:
     if thickness == 0:
         raise BadRequest("ReformattingThickness", "a SLAB needs Reformatting Thickness in mm; none is given")
     return thickness
-
-
-def _slab(
-    request: PlaneRequest, geometry: VolumeGeometry, table: SliceTable
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return offsets and trapezoid weights of the samples: both ends included, ends weigh half."""
-    thickness = _thickness(request)
-    if thickness == 0:
-        return (0.0,), (1.0,)
-    lengths = (geometry.row_spacing_mm, geometry.column_spacing_mm, table.step_mm)
-    finest = min(length for length in lengths if length > 0)
-    intervals = max(math.ceil(thickness / finest - ON_THE_EDGE), 1)
-    if intervals >= MAXIMUM_COUNT:
-        raise BadRequest(
-            "ReformattingThickness",
-            f"a slab of {thickness:g} mm takes {intervals + 1} samples; at most {MAXIMUM_COUNT} are possible",
-        )
-    offsets = np.linspace(-thickness / 2, thickness / 2, intervals + 1)
-    weights = np.full(intervals + 1, 1 / intervals)
-    weights[[0, -1]] /= 2
-    return tuple(offsets.tolist()), tuple(weights.tolist())
 
 
 def _corners(geometry: VolumeGeometry) -> Floats:

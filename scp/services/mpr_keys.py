@@ -31,6 +31,9 @@ from scp.model import (
     PlaneRequest,
     Value,
     Vector,
+    is_along,
+    is_orthonormal,
+    orthonormal,
 )
 
 TRIGGER = "ReformattingOperationType"
@@ -52,15 +55,6 @@ IDENTITY_STATED = (
 
 GEOMETRY_STATED = ("ImageOrientationPatient", "ImagePositionPatient")
 """What a header file says of it besides."""
-
-COSINE_TOLERANCE = 1e-3  # clients write cosines with three or four decimals
-SAME_DIRECTION_COSINE = math.cos(math.radians(0.1))
-
-STANDARD_ORIENTATIONS: dict[Direction, Orientation] = {
-    Direction.CORONAL: (1, 0, 0, 0, 0, -1),
-    Direction.SAGITTAL: (0, 1, 0, 0, 0, -1),
-    Direction.TRANSVERSE: (1, 0, 0, 0, 1, 0),
-}
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -219,11 +213,13 @@ class _Given:
         found = self._numbers(keyword, 6)
         if not found:
             return planes.orientation
-        row, column = _orthonormal(keyword, found[:3], found[3:])
+        if not is_orthonormal(found):
+            raise BadRequest(
+                keyword, f"Image Orientation (Patient) {found} is not two unit vectors at right angles"
+            )
         if planes.direction is Direction.OBLIQUE:
-            return (*row, *column)
-        standard = STANDARD_ORIENTATIONS[planes.direction]
-        if min(_dot(row, standard[:3]), _dot(column, standard[3:])) < SAME_DIRECTION_COSINE:
+            return orthonormal(found)
+        if not is_along(found, planes.direction):
             raise BadRequest(keyword, f"Image Orientation (Patient) {found} is not {planes.direction}")
         return planes.orientation
 
@@ -252,24 +248,3 @@ def _with_thickness(planes: PlaneRequest, given: _Given) -> PlaneRequest:
             keyword, "Reformatting Thickness is given with MPR, whose planes are thin; ask for SLAB"
         )
     return replace(planes, thickness_mm=0.0)
-
-
-def _dot(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True))
-
-
-def _orthonormal(keyword: str, row: tuple[float, ...], column: tuple[float, ...]) -> tuple[Vector, Vector]:
-    """Return both as unit vectors at right angles. Raises ``BadRequest`` where they are far from it."""
-    errors = (_dot(row, row) - 1, _dot(column, column) - 1, _dot(row, column))
-    if max(map(abs, errors)) > COSINE_TOLERANCE:
-        raise BadRequest(
-            keyword, f"Image Orientation (Patient) {(*row, *column)} is not two unit vectors at right angles"
-        )
-    x = _scaled(row, 1 / math.sqrt(_dot(row, row)))
-    rest = tuple(c - _dot(column, x) * r for c, r in zip(column, x, strict=True))
-    return x, _scaled(rest, 1 / math.sqrt(_dot(rest, rest)))
-
-
-def _scaled(vector: tuple[float, ...], factor: float) -> Vector:
-    x, y, z = (factor * v for v in vector)
-    return (x, y, z)
