@@ -20,6 +20,7 @@ from pydicom.pixels.processing import apply_modality_lut
 TILE = 240  # pixels, the larger side of a picture
 MARGIN = 18  # around each picture, for the letters
 LABEL_WIDTH, LABEL_HEIGHT = 100, 14
+FAST = 1  # of zlib's levels: a third larger than by default, made in a quarter of the time
 LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 """What a growing x, y and z leads to, and what a falling one."""
 INK, PAPER, DIM = (235, 235, 235), (16, 16, 18), (150, 150, 155)
@@ -40,7 +41,7 @@ def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 1
     opened = lru_cache(maxsize=1)(_object)  # the frames of one object are chosen one after the other
     grid = _grid([_tile(_plane(*opened(path), frame)) for path, frame in chosen])
     first, last = (_plane(*opened(path), frame) for path, frame in (every[0], every[-1]))
-    _with_title(grid, title or _title(first, last, len(every))).save(sheet)
+    _with_title(grid, title or _title(first, last, len(every))).save(sheet, compress_level=FAST)
 
 
 def directions(vector: Sequence[float]) -> str:
@@ -97,7 +98,7 @@ def _picture(ds: Dataset) -> Image.Image:
     height, width = pixels.shape[0] * row_spacing, pixels.shape[1] * column_spacing
     scale = TILE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return Image.fromarray(pixels.astype(np.uint8)).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    return Image.fromarray(pixels.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR).convert("RGB")
 
 
 def _windowed(stored: NDArray[np.generic], ds: Dataset) -> NDArray[np.float64]:

@@ -106,11 +106,12 @@ class Encoder:
     def _varying(self, own: ResultObject) -> tuple[bytes, ...]:
         """Return the elements of ``VARYING``, in that order, no bytes for one that the object has not."""
         position, number = "\\".join(own.image_position_patient), own.instance_number
+        referenced_series, source_images = self._references.sequences(own.sources)
         return (
             elements.text(SOP_INSTANCE_UID, "UI", own.sop_instance_uid),
-            self._references.referenced_series(own.sources),
+            referenced_series,
             elements.text(DERIVATION_DESCRIPTION, "ST", own.derivation_description),
-            self._references.source_images(own.sources),
+            source_images,
             elements.text(INSTANCE_NUMBER, "IS", str(number)),
             elements.text(IMAGE_POSITION_PATIENT, "DS", position) if position else b"",
             elements.unsigned_short(IMAGE_INDEX, number) if self.series.has_image_index else b"",

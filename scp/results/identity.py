@@ -22,13 +22,8 @@ def canonical(value: Any) -> str:
 
     Records (dataclasses) are objects of their fields. Raises ``TypeError`` for what JSON cannot say.
     """
-    return json.dumps(
-        _without_negative_zero(value),
-        default=_fields,
-        sort_keys=True,
-        separators=(",", ":"),
-        allow_nan=False,
-    )
+    text = _JSON.encode(value)
+    return _JSON.encode(_without_negative_zero(value)) if "-0.0" in text else text
 
 
 def digest(value: Any) -> str:
@@ -53,8 +48,8 @@ def source_digest(facts: FileFacts) -> tuple[str, int, str, str]:
     """
     if facts.pixel_data is None or not facts.pixel_data.sha256:
         raise ValueError(f"{facts.path} has no digest of its pixels: compute it before describing a result")
-    header = facts.header
-    attributes = {keyword: header.get(keyword) for keyword in HEADER_KEYWORDS if keyword in header}
+    stated = facts.header.attributes
+    attributes = {keyword: stated[keyword] for keyword in stated.keys() & _KEYWORDS}
     return facts.sop_instance_uid, facts.frame, facts.pixel_data.sha256, digest(attributes)
 
 
@@ -65,7 +60,7 @@ def source_digests(stack: Sequence[FileFacts]) -> tuple[tuple[str, int, str, str
 
 def _fields(record: Any) -> dict[str, Any]:
     if is_dataclass(record):
-        return {f.name: _without_negative_zero(getattr(record, f.name)) for f in fields(record)}
+        return {f.name: getattr(record, f.name) for f in fields(record)}
     raise TypeError(f"{type(record).__name__} has no canonical JSON")
 
 
@@ -73,9 +68,11 @@ def _without_negative_zero(value: Any) -> Any:
     if isinstance(value, float):
         return value + 0.0
     if isinstance(value, tuple | list):
-        if set(map(type, value)) <= {int, str}:
-            return value
         return [_without_negative_zero(v) for v in value]
     if isinstance(value, dict):
         return {key: _without_negative_zero(v) for key, v in value.items()}
-    return value
+    return _without_negative_zero(_fields(value)) if is_dataclass(value) else value
+
+
+_JSON = json.JSONEncoder(default=_fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_KEYWORDS = frozenset(HEADER_KEYWORDS)

@@ -1,10 +1,12 @@
 """References to the sources of one object: Source Image Sequence and Referenced Series Sequence.
 
 Each with its purpose (PS3.3 C.12.4.1, CID 7202), and again by series (C.12.2) for archives that look up at
-series level. Three hundred references make 64 KiB an object, so the items are encoded once and joined.
+series level. Three hundred references make 64 KiB an object, so the items are encoded once and joined; planes that
+touch the same sources share both sequences.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from scp.results import elements
 from scp.results.provenance import SOURCE_PURPOSE, SourceReference, coded
@@ -30,9 +32,14 @@ class References:
         self._images = [elements.item(instance + self._purpose) for instance in self._instances]
         self._items = [elements.item(instance) for instance in self._instances]
         self._framed = any(reference.frame for reference in references)
+        self.sequences = lru_cache(maxsize=1)(self._sequences)
 
-    def source_images(self, sources: Sequence[int]) -> bytes:
-        """Return Source Image Sequence for the references *sources*, one item an instance."""
+    def _sequences(self, sources: tuple[int, ...]) -> tuple[bytes, bytes]:
+        """Return Referenced Series Sequence and Source Image Sequence for the references *sources*."""
+        return self._referenced_series(sources), self._source_images(sources)
+
+    def _source_images(self, sources: Sequence[int]) -> bytes:
+        """One item an instance."""
         if not self._framed:
             return elements.sequence(SOURCE_IMAGE_SEQUENCE, [self._images[index] for index in sources])
         items = [
@@ -41,11 +48,8 @@ class References:
         ]
         return elements.sequence(SOURCE_IMAGE_SEQUENCE, items)
 
-    def referenced_series(self, sources: Sequence[int]) -> bytes:
-        """Return Referenced Series Sequence for the references *sources*.
-
-        An adopted image has no Series Instance UID and stands in Source Image Sequence alone.
-        """
+    def _referenced_series(self, sources: Sequence[int]) -> bytes:
+        """An adopted image has no Series Instance UID and stands in Source Image Sequence alone."""
         by_series: dict[str, list[int]] = {}
         for index in sources:
             by_series.setdefault(self._references[index].series_instance_uid, []).append(index)
