@@ -1,8 +1,8 @@
 """References to the sources of one object: Source Image Sequence and Referenced Series Sequence.
 
 Each with its purpose (PS3.3 C.12.4.1, CID 7202), and again by series (C.12.2) for archives that look up at
-series level. Three hundred references make 64 KiB an object, so the items are encoded once and joined; planes that
-touch the same sources share both sequences.
+series level. Three hundred references make 64 KiB an object, so the items are encoded once and joined; planes
+that touch the same sources share both sequences.
 """
 
 from collections.abc import Sequence
