@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from scp.config import Archive, Config, Node, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef, Origin, Stored
-from scp.net.requestor import Requestor, Sent, SubOperations
+from scp.net.requestor import LazySender, Requestor, Sent, SubOperations
 from scp.node import Node as WholeNode
 from scp.part10 import file_ref
 from tests.builders import write_series
@@ -92,6 +92,10 @@ class Client:
 
     def sent(self, refs: Iterable[FileRef]) -> Iterator[Sent]:
         return self.requestor.store(self._node, refs, deadline_s=60.0)
+
+    def sender(self) -> LazySender:
+        """Return what stores one file after the other over one association."""
+        return self.requestor.sender(self._node, deadline_s=60.0)
 
     def echo(self) -> None:
         self.requestor.echo(self._node)

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from scp.archive import Archive
 from scp.errors import PeerFailed
+from scp.model import FileRef
 from scp.part10 import file_ref
 from tests.archive.conftest import sent
 from tests.builders import image, series, uid, write
@@ -29,28 +31,30 @@ class Sender:
     """One client that stores images of its own without end, and keeps a list of what was acknowledged."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        self.folder, self.number = folder, number
         self.acknowledged: dict[str, bytes] = {}
+        self._name = uid("sender", number)[:50]
+        ds = image(SOPInstanceUID=self._named(0), SeriesInstanceUID=uid("of", number))
+        self._path = write(ds, folder / f"{number}.dcm")
         self._made = 0
 
-    def send_until_it_dies(self, client: Client, enough: Callable[[], object]) -> None:
-        """Store over one association until the node is gone; *enough* is called after each."""
-        try:
-            for outcome in client.sent(file_ref(path) for path in self._paths(400)):
-                if outcome.status == 0x0000:
-                    ref = outcome.ref
-                    data_set = ref.path.read_bytes()[ref.offset :]
-                    self.acknowledged[ref.sop_instance_uid] = data_set
-                    enough()
-        except (PeerFailed, OSError):
-            return
+    def send_until_it_dies(self, client: Client, acknowledged: Callable[[], object]) -> None:
+        """Store over one association until the node is gone; *acknowledged* is called after each."""
+        with suppress(PeerFailed, OSError), client.sender() as sender:
+            while True:
+                ref = self._next()
+                if sender.send(ref).status == 0x0000:
+                    self.acknowledged[ref.sop_instance_uid] = ref.path.read_bytes()[ref.offset :]
+                    acknowledged()
 
-    def _paths(self, count: int) -> Iterator[Path]:
-        for _ in range(count):
-            self._made += 1
-            name = uid("killed", self.number, self._made)
-            ds = image(self._made, SOPInstanceUID=name, SeriesInstanceUID=uid("of", self.number))
-            yield write(ds, self.folder / str(self.number) / f"{self._made}.dcm")
+    def _next(self) -> FileRef:
+        """Return an image that differs from the one before in nothing but its UID: hundreds are needed."""
+        content = self._path.read_bytes()
+        before, self._made = self._named(self._made), self._made + 1
+        self._path.write_bytes(content.replace(before.encode(), self._named(self._made).encode()))
+        return file_ref(self._path)
+
+    def _named(self, number: int) -> str:
+        return f"{self._name}.{1_000_000 + number}"
 
 
 def losses(root: Path, senders: list[Sender]) -> list[str]:
