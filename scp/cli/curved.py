@@ -3,14 +3,18 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scp.cli.options import ConfigFile
-from scp.cli.output import progress
-from scp.cli.reconstruct import Minimum, PolicyChoice, Source, Within
+from scp.cli.options import AsJSON, ConfigFile
+from scp.cli.output import print_json, progress
+from scp.cli.reconstruct import Minimum, PolicyChoice, Source, Within, advised, json_of
 from scp.model import MPRRequest, PlaneRequest, Vector
+
+if TYPE_CHECKING:
+    from scp.pipeline import Means
+    from scp.production import CurvedProspect, CurvedRequest
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,6 +39,7 @@ def curved(
     policy: PolicyChoice = None,
     within: Within = None,
     config: ConfigFile = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Unroll the surface that stands upright on a line; write one Secondary Capture and a contact sheet.
 
@@ -42,38 +47,49 @@ def curved(
     Example:
       mpr-scp curved series/ --line jaw.json --height 40 --out panorama
     """
-    from scp import pipeline
     from scp.cli import contact_sheet
     from scp.cli.means import means
-    from scp.model import never
-    from scp.production import CurvedRequest, plan_curved, produce
-    from scp.selection import refusal
+    from scp.production import CurvedRequest
 
     wanted = CurvedRequest(_points(line), _vector(up.split(","), "--up"), height)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
     folder = path.absolute() if path.is_dir() else path.absolute().parent
     request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
+    with means(config, within.absolute() if within else folder.parent) as allowed:
+        prospect = _make(wanted, request, allowed, out)
+    sheet, objects = out / "contact_sheet.png", sorted(out.glob("*.dcm"))
+    contact_sheet.write(objects, sheet, most=1)
+    plan = prospect.plan
+    if as_json:
+        made = {"planes": list(map(str, objects)), "sheet": str(sheet), "length_mm": plan.length_mm}
+        print_json(json_of(prospect.report, path) | made)
+    else:
+        print(
+            f"{plan.columns} columns along {plan.length_mm:.1f} mm, {plan.rows} rows, {sheet.name} in {out}"
+        )
+
+
+def _make(wanted: "CurvedRequest", request: MPRRequest, allowed: "Means", out: Path) -> "CurvedProspect":
+    """Write the object into *out* and return what it is; where that fails, *out* is as it was."""
+    from scp import pipeline
+    from scp.model import never
+    from scp.production import plan_curved, produce
+    from scp.selection import refusal
+
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with (
-        means(config, within.absolute() if within else folder.parent) as allowed,
-        tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool,
-    ):
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
         objects = Path(spool, "objects")
         objects.mkdir()
         with progress("selecting"):
             report = pipeline.explain(request, allowed, never)
         if not report.ok:
-            raise refusal(report)
+            raise advised(refusal(report), report.rules.policy)
         prospect = plan_curved(wanted, report, allowed.config)
         with progress("rendering"):
             list(produce(prospect, allowed.workshop, objects, never))
         objects.rename(out)
-    contact_sheet.write(sorted(out.glob("*.dcm")), out / "contact_sheet.png", most=1)
-    plan = prospect.plan
-    print(
-        f"{plan.columns} columns along {plan.length_mm:.1f} mm, {plan.rows} rows, contact_sheet.png in {out}"
-    )
+    return prospect
 
 
 def _points(path: Path) -> tuple[Vector, ...]:

@@ -120,13 +120,13 @@ def mpr(
         try:
             prospect = _make(request, allowed, out)
         except Refused as error:
-            raise _advised(error, allowed.config.rules(policy).policy) from None
+            raise advised(error, allowed.config.rules(policy).policy) from None
     sheet = out / "contact_sheet.png"
     objects = sorted(out.glob("*.dcm"))
     contact_sheet.write(objects, sheet)
     if as_json:
         made = {"planes": list(map(str, objects)), "sheet": str(sheet)}
-        print_json(_as_json(prospect.report, path) | made)
+        print_json(json_of(prospect.report, path) | made)
     else:
         print(report_text(prospect.report, _folder(path)))
         print(f"{len(prospect.plan.positions)} planes and {sheet.name} in {out}")
@@ -163,14 +163,14 @@ def explain(
             print_json(_without_report(error))
         raise
     if as_json:
-        print_json(_as_json(report, path))
+        print_json(json_of(report, path))
     else:
         print(report_text(report, _folder(path)))
     if not report.ok:
-        raise _advised(refusal(report), report.rules.policy)
+        raise advised(refusal(report), report.rules.policy)
 
 
-def _advised(error: Refused, policy: Policy) -> Refused:
+def advised(error: Refused, policy: Policy) -> Refused:
     """Return *error* with what a person can do about missing images besides."""
     if error.code != Code.MISSING_INSTANCES or policy is Policy.PAD:
         return error
@@ -227,7 +227,8 @@ def _make(request: MPRRequest, allowed: "Means", out: Path) -> "Prospect":
     return production.prospect
 
 
-def _as_json(report: "SelectionReport", path: Path) -> dict[str, object]:
+def json_of(report: "SelectionReport", path: Path) -> dict[str, object]:
+    """Return what ``--json`` says of the selection that started at *path*."""
     from scp.selection import as_json
 
     return dict(as_json(report, _folder(path)))

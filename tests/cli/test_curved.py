@@ -47,3 +47,21 @@ def test_what_is_in_the_folder_of_the_result_is_never_overwritten(folder, tmp_pa
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     assert run(folder, tmp_path / "out").exit_code == 2
+
+
+def test_json_names_the_picture_and_the_selection(folder, tmp_path):
+    done = run(folder, tmp_path / "out", LINE, "--height", "4", "--json")
+    said = json.loads(done.stdout)
+    assert (said["verdict"], said["used"], said["length_mm"]) == ("ok", 12, 12.0)
+    assert said["planes"] == [str(tmp_path / "out" / "00001.dcm")]
+    assert Path(said["sheet"]).is_file()
+
+
+def test_missing_images_are_refused_with_what_helps(folder, tmp_path):
+    (folder / "0006.dcm").unlink()
+    done = run(folder, tmp_path / "out")
+    assert done.exit_code == 1
+    assert "--policy interpolate or pad" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+    filled = run(folder, tmp_path / "out", LINE, "--policy", "interpolate")
+    assert filled.exit_code == 0, filled.output
