@@ -8,6 +8,7 @@ means that the identifier is an ordinary one.
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,7 +159,7 @@ class MprService:
             return _Asked(())
         level = mpr_keys.level(identifier)
         planes = mpr_keys.texts(identifier, "SOPInstanceUID") if level == "IMAGE" else ()
-        rest = Dataset(identifier)
+        rest = deepcopy(identifier)
         rest.SeriesInstanceUID = [uid for uid in uids if uid not in requests]
         originals = self._archive.refs(requesting.root_model, rest) if rest.SeriesInstanceUID else []
         if originals and not requesting.may_stored:

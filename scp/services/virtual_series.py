@@ -7,7 +7,9 @@ query costs a look at the index; peers are not asked, because a viewer waits.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import lru_cache
 
 from pydicom.dataelem import DataElement
@@ -36,6 +38,9 @@ OF_THE_RESULT = (
     "ImageOrientationPatient",
 )
 """Keys in which a result differs from its source; all others are matched against the source's values."""
+
+ALL_SOURCES = sys.maxsize
+"""Every source is looked at, since few of them may match: answers are what the service counts and caps."""
 
 PROSPECTS_REMEMBERED = 8
 """Results whose planes were listed lately: viewers ask for them image by image."""
@@ -79,10 +84,10 @@ class VirtualSeriesListing:
     def _series(
         self, identifier: Dataset, root_model: str, preset: Preset, with_stored: bool
     ) -> Iterator[Dataset]:
-        limit = self._means.config.query.maximum_answers + 1
         if with_stored:
+            limit = self._means.config.query.maximum_answers + 1
             yield from self._archive.find(root_model, identifier, limit=limit)
-        for found in self._archive.find(root_model, _of_sources(identifier), limit=limit):
+        for found in self._archive.find(root_model, _of_sources(identifier), limit=ALL_SOURCES):
             source = VirtualSeries(found.StudyInstanceUID, found.SeriesInstanceUID, preset.name)
             promise = self._promise(source, preset)
             if promise and all(matches_key(element, promise) for element in _own_keys(identifier)):
@@ -153,7 +158,7 @@ def _own_keys(identifier: Dataset) -> Iterator[DataElement]:
 
 def _of_sources(identifier: Dataset) -> Dataset:
     """Return the query for the sources of what *identifier* may mean: without the keys of results."""
-    query = Dataset(identifier)
+    query = deepcopy(identifier)
     for keyword in OF_THE_RESULT:
         if keyword in query:
             setattr(query, keyword, None)

@@ -96,6 +96,12 @@ def test_beyond_the_cap_the_answers_end_with_out_of_resources(start_node: StartN
     assert [status for status, _ in query(node, identifier())] == [0xFF00] * 3 + [0xA700]
 
 
+def test_results_that_are_listed_count_among_the_answers(start_node: StartNode) -> None:
+    listed = [identifier() for _ in range(4)]
+    node = start_node(sections={"query": Query(maximum_answers=3)}, mpr=MprTwin(lambda: iter(listed)))
+    assert [status for status, _ in query(node, identifier())] == [0xFF00] * 3 + [0xA700]
+
+
 def test_an_identifier_without_a_level_names_the_offending_element(start_node: StartNode) -> None:
     keys = identifier()
     del keys.QueryRetrieveLevel

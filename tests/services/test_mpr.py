@@ -321,3 +321,17 @@ def test_who_may_only_have_results_sees_and_gets_no_stored_series(ward: Ward) ->
     with pytest.raises(Refused) as caught:
         ward.service.events_of(both, requesting("LISTED", may_stored=False), lambda: False)
     assert caught.value.code == Code.NOT_AUTHORIZED
+
+
+def test_of_results_the_answers_are_capped_and_not_the_series_that_are_looked_at(tmp_path: Path) -> None:
+    ward = Ward(tmp_path / "archive", {"query": {"maximum_answers": 1}})
+    for name in ("a", "b", "c", "d"):
+        changes = {"StudyInstanceUID": STUDY_UID, "SeriesInstanceUID": uid(name), "SeriesDescription": name}
+        ward.holds(name, [image(k, SOPInstanceUID=uid(name, k), **changes) for k in range(12)])
+    asked = requesting("LISTED", may_stored=False)
+    everything = list(ward.service.answers_of(identifier(SeriesInstanceUID=""), asked))
+    assert len(everything) == 4
+    last = str(everything[-1].SeriesInstanceUID)
+    (found,) = ward.service.answers_of(identifier(SeriesInstanceUID=last), asked)
+    assert found.SeriesInstanceUID == last
+    ward.archive.close()
