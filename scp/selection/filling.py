@@ -106,6 +106,8 @@ def choose(
 
     Raises ``Refused(candidate-conflict)`` where two claim one place and their headers agree equally well.
     """
+    if not offered:
+        return []
     present = {identity(image) for image in stack}
     fresh = []
     for image in in_fixed_order(offered):
