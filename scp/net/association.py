@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -32,7 +32,8 @@ from scp.model import IsCancelled, Origin, Sink, never
 from scp.net import command
 from scp.net.acse import NodeACSE, Rejection
 from scp.net.admission import Admitted, plain_address
-from scp.net.fastpath import IS_COMMAND, IS_LAST, FastDUL, StoreRequest
+from scp.net.fastpath import FastDUL, StoreRequest
+from scp.net.framing import PIECE_BYTES, pieces
 from scp.net.journal import Journal, line, printable
 from scp.net.reception import Reception
 from scp.net.stream import Stream
@@ -171,32 +172,24 @@ class NodeAssociation(Association):  # type: ignore[misc]
         with self._one_message:
             self.dimse.send_msg(response, context_id)
 
+    @property
+    def most_fragment_bytes(self) -> int:
+        """How much of a data set one P-DATA-TF to this peer may hold (PS3.8 D.1)."""
+        return max(1, min(self.dimse.maximum_pdu_size or MAXIMUM_SENT_PDU, MAXIMUM_SENT_PDU) - 6)
+
     def send_message(self, context_id: int, encoded: bytes, data_set: bytes = b"") -> bool:
         """Send an encoded command set and data set, if any; tell whether they went out."""
-        return self.stream_message(context_id, encoded, BytesIO(data_set), len(data_set))
+        room = memoryview(bytearray(len(encoded) + min(2 * len(data_set), PIECE_BYTES) + 64))
+        most = self.most_fragment_bytes
+        return self.send_pieces(pieces(context_id, encoded, BytesIO(data_set), len(data_set), most, room))
 
-    def stream_message(self, context_id: int, encoded: bytes, data_set: Any, length: int) -> bool:
-        """Send an encoded command set and *length* bytes that are read from *data_set*.
+    def send_pieces(self, made: Iterable[memoryview]) -> bool:
+        """Send one message, made by ``net.framing``; tell whether it went out.
 
-        Tells whether they went out. Raises ``OSError`` when they cannot be read: half a message is out then.
+        Raises ``OSError`` when the rest of it cannot be read: half a message may be out then.
         """
         with self._one_message:
-            sent = self.dul.send_fragment(context_id, IS_COMMAND | IS_LAST, encoded)
-            return sent and (not length or self._send_data_set(context_id, data_set, length))
-
-    def _send_data_set(self, context_id: int, data_set: Any, length: int) -> bool:
-        most = max(1, (self.dimse.maximum_pdu_size or MAXIMUM_SENT_PDU) - 6)
-        buffer = memoryview(bytearray(min(most, MAXIMUM_SENT_PDU, length) or 1))
-        while True:
-            taken = data_set.readinto(buffer[: min(len(buffer), length)])
-            length -= taken
-            last = length == 0
-            if not taken and not last:
-                raise OSError("the file is shorter than it was")
-            if not self.dul.send_fragment(context_id, IS_LAST if last else 0, buffer[:taken]):
-                return False
-            if last:
-                return True
+            return all(map(self.dul.send_pdus, made))
 
     def next_message(self, timeout_s: float) -> tuple[int, Any]:
         """Return the next message with its context id.

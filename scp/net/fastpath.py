@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, P_DATA
 
 from scp.net import command
+from scp.net.framing import IS_COMMAND, IS_LAST, P_DATA_TF, PDU_AND_PDV_HEADER
 from scp.net.reception import Reception
 from scp.net.stream import Stream
 from scp.net.transport import WakingDUL
@@ -29,18 +30,13 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-P_DATA_TF = 0x04
 ESTABLISHED = "Sta6"
 MAXIMUM_OTHER_PDU = 128 << 10
 MAXIMUM_COMMAND_SET = 64 << 10
 MAXIMUM_QUEUED_MESSAGES = 64
 
-IS_COMMAND = 0x01
-IS_LAST = 0x02
-
 _PDU_HEADER = struct.Struct(">BxL")
 _PDV_HEADER = struct.Struct(">LBB")
-_PDU_AND_PDV_HEADER = struct.Struct(">BxLLBB")
 
 
 class InvalidPDU(ValueError):
@@ -112,15 +108,14 @@ class FastDUL(WakingDUL):
                 self.interrupt()
             return
         for context_id, value in primitive.presentation_data_value_list:
-            self.send_fragment(context_id, value[0], memoryview(value)[1:])
+            head = PDU_AND_PDV_HEADER.pack(P_DATA_TF, len(value) + 5, len(value) + 1, context_id, value[0])
+            self.send_pdus(head, memoryview(value)[1:])
 
-    def send_fragment(self, context_id: int, control: int, fragment: bytes | memoryview) -> bool:
-        """Send one P-DATA-TF with one fragment; tell whether it went out."""
+    def send_pdus(self, *parts: bytes | memoryview) -> bool:
+        """Send whole P-DATA-TF PDUs, as one unit; tell whether they went out."""
         if self.socket is None or self.state_machine.current_state not in (ESTABLISHED, "Sta8"):
             return False
-        length = len(fragment) + 2
-        head = _PDU_AND_PDV_HEADER.pack(P_DATA_TF, length + 4, length, context_id, control)
-        return self.socket.write(head, fragment)
+        return self.socket.write(*parts)
 
     def ended(self) -> None:
         self._messages.abandon()

@@ -7,28 +7,18 @@ another. ``takes`` begins it earlier, for whoever decides by its contexts what t
 
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
 from scp.net.association import NodeAssociation
 from scp.net.outgoing import Deadline, NothingAccepted, associate, end, release
-from scp.net.sending import Conversion, Kind, Originator, contexts_for, send_file, takes
+from scp.net.sending import Conversion, Kind, Originator, Sent, StoreUser, contexts_for, takes
 
 MAXIMUM_CONTEXTS = 128
 
 UNUSED_AT_MOST_S = 5.0
 """An association that was asked what it takes is begun anew rather than left to the peer's idle timeout."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What the other end said of one instance: Status and Error Comment of its C-STORE-RSP."""
-
-    ref: FileRef
-    status: int
-    error_comment: str = ""
 
 
 class LazySender:
@@ -52,10 +42,11 @@ class LazySender:
         self._originator = originator
         self._deadline_s = deadline_s
         self._conversion = conversion
+        self._expected: list[FileRef] = []
         self._kinds: dict[Kind, None] = {}
         self._proposed: frozenset[Kind] = frozenset()
         self._association: NodeAssociation | None = None
-        self._message_id = 0
+        self._user: StoreUser
         self._unused_since = float("inf")
         self._ended = False
 
@@ -69,8 +60,9 @@ class LazySender:
         self._give_up()
 
     def expect(self, refs: Iterable[FileRef]) -> None:
-        """Say what will be sent, so that one association proposes it all."""
-        self._kinds |= dict.fromkeys(Kind.of(ref) for ref in refs)
+        """Say what will be sent, and in which order, so that one association proposes it all."""
+        self._expected = list(refs)
+        self._kinds |= dict.fromkeys(map(Kind.of, self._expected))
 
     def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> dict[str, str]:
         """Return which of the SOP classes, stored in this transfer syntax, the peer takes, and in which."""
@@ -88,21 +80,11 @@ class LazySender:
     def send(self, ref: FileRef) -> Sent:
         """Send one object and return its status (0x0122 where the peer takes it in no context)."""
         try:
-            association = self._ready_for(Kind.of(ref))
-            self._message_id = self._message_id % 0xFFFF + 1
-            response = send_file(
-                association,
-                ref,
-                self._message_id,
-                self._deadline_s,
-                self._originator,
-                conversion=self._conversion,
-                cancelled=self._is_ended,
-            )
+            self._ready_for(Kind.of(ref))
+            return self._user.send(ref)
         except PeerFailed as error:
             self._give_up()
             raise self._named(error) from error
-        return Sent(ref, response.status or 0, response.error_comment)
 
     def abort(self) -> None:
         """End at once, from any thread; an object that is being sent fails with ``PeerFailed``."""
@@ -139,4 +121,8 @@ class LazySender:
         self._association = association
         if self._ended:
             raise PeerFailed("nobody wants it any more")
+        self._user = StoreUser(
+            association, self._deadline_s, self._conversion, self._is_ended, self._originator
+        )
+        self._user.expect(self._expected)
         return association

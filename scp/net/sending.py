@@ -7,9 +7,11 @@ touching pixels; whoever can isolate a decoder hands in a conversion that knows 
 """
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain, pairwise
 from typing import BinaryIO, Protocol
 
 from pydicom import dcmread
@@ -25,9 +27,10 @@ from pynetdicom.presentation import PresentationContext
 
 from scp.errors import Cancelled, PeerFailed
 from scp.model import FileRef, IsCancelled
-from scp.net import command
+from scp.net import command, framing
 from scp.net.association import NodeAssociation
 from scp.net.fastpath import StoreResponse
+from scp.net.framing import PIECE_BYTES
 
 LOOK_EVERY_S = 0.1
 """How soon it is seen that nobody waits for a response any more."""
@@ -88,6 +91,15 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What is said of one instance: Status and Error Comment of its C-STORE-RSP."""
+
+    ref: FileRef
+    status: int
+    error_comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Originator:
     """Move Originator Application Entity Title (0000,1030) and Message ID (0000,1031)."""
 
@@ -113,37 +125,113 @@ def contexts_for(
     return list(fitting), [build_context(sop_class, syntax) for sop_class, syntax in pairs]
 
 
-def send_file(
-    association: NodeAssociation,
-    ref: FileRef,
-    message_id: int,
-    deadline_s: float,
-    originator: Originator | None = None,
-    *,
-    conversion: Conversion,
-    cancelled: IsCancelled,
-) -> StoreResponse:
-    """Send one instance and return the response to it.
+class StoreUser:
+    """The SCU of C-STORE over one association (PS3.4 Annex B).
 
-    Without a context for it, or when the file cannot be read, the response is ours (0x0122, 0x0110).
-    *deadline_s* bounds the wait for the response. Raises ``PeerFailed`` when the association is lost,
-    ``Cancelled`` while it is converted or its response awaited.
+    While an instance is answered the next is read, where ``expect`` said which that is. *deadline_s* bounds
+    the wait for each response.
     """
-    context = best_context(association, Kind.of(ref), conversion)
-    if context is None:
-        syntax = UID(ref.transfer_syntax_uid).name
-        return StoreResponse(message_id, SOP_CLASS_NOT_SUPPORTED, f"no context for {syntax}"[:64])
-    try:
-        data_set, length = _opened(ref, context.transfer_syntax[0], conversion, cancelled)
-    except Cancelled:
-        raise
-    except Exception as error:
-        return StoreResponse(message_id, PROCESSING_FAILURE, f"not readable: {type(error).__name__}")
-    with data_set:
-        _send(association, context.context_id, ref, message_id, data_set, length, originator)
-    response = _response(association, message_id, deadline_s, cancelled)
-    association.journal.tally["sent" if response.status == SUCCESS else "not_taken"] += 1
-    return response
+
+    def __init__(
+        self,
+        association: NodeAssociation,
+        deadline_s: float,
+        conversion: Conversion,
+        cancelled: IsCancelled,
+        originator: Originator | None = None,
+    ) -> None:
+        self._association = association
+        self._deadline_s = deadline_s
+        self._conversion = conversion
+        self._cancelled = cancelled
+        self._originator = originator
+        self._message_id = 0
+        self._room = memoryview(bytearray(PIECE_BYTES))
+        self._contexts: dict[Kind, PresentationContext | None] = {}
+        self._after: dict[FileRef, FileRef] = {}
+        self._ahead: _Message | None = None
+
+    def expect(self, refs: Iterable[FileRef]) -> None:
+        """Say what will be sent, in this order."""
+        self._after |= dict(pairwise(refs))
+
+    def send(self, ref: FileRef) -> Sent:
+        """Send one instance and return what is said of it.
+
+        Without a context for it, or when the file cannot be read, that is our word (0x0122, 0x0110).
+        Raises ``PeerFailed`` when the association is lost, ``Cancelled`` while it is converted or its
+        response awaited.
+        """
+        context = self._context_for(ref)
+        if context is None:
+            syntax = UID(ref.transfer_syntax_uid).name
+            return Sent(ref, SOP_CLASS_NOT_SUPPORTED, f"no context for {syntax}"[:64])
+        message, self._ahead = self._ahead, None
+        try:
+            if message is None or message.ref != ref:
+                message = self._begun(ref, context)
+        except Cancelled:
+            raise
+        except Exception as error:
+            return Sent(ref, PROCESSING_FAILURE, f"not readable: {type(error).__name__}")
+        self._write(message)
+        self._read_ahead(self._after.get(ref))
+        response = _response(self._association, message.message_id, self._deadline_s, self._cancelled)
+        self._association.journal.tally["sent" if response.status == SUCCESS else "not_taken"] += 1
+        return Sent(ref, response.status or SUCCESS, response.error_comment)
+
+    def _context_for(self, ref: FileRef) -> PresentationContext | None:
+        kind = Kind.of(ref)
+        if kind not in self._contexts:
+            self._contexts[kind] = best_context(self._association, kind, self._conversion)
+        return self._contexts[kind]
+
+    def _begun(self, ref: FileRef, context: PresentationContext) -> "_Message":
+        """Return the request, read until the first piece of it is full."""
+        self._message_id = self._message_id % 0xFFFF + 1
+        pieces = self._pieces(ref, context)
+        return _Message(ref, self._message_id, next(pieces), pieces)
+
+    def _pieces(self, ref: FileRef, context: PresentationContext) -> Iterator[memoryview]:
+        originator = self._originator
+        command_set = command.store_request(
+            ref.sop_class_uid,
+            ref.sop_instance_uid,
+            self._message_id,
+            originator_ae_title=originator.ae_title if originator else "",
+            originator_message_id=originator.message_id if originator else 0,
+        )
+        data_set, length = _opened(ref, context.transfer_syntax[0], self._conversion, self._cancelled)
+        most = self._association.most_fragment_bytes
+        with data_set:
+            yield from framing.pieces(context.context_id, command_set, data_set, length, most, self._room)
+
+    def _write(self, message: "_Message") -> None:
+        try:
+            sent = self._association.send_pieces(chain((message.first,), message.rest))
+        except OSError as error:
+            self._association.abort()  # half a message cannot be taken back
+            uid = message.ref.sop_instance_uid
+            raise PeerFailed(f"{uid} could not be read while it was sent: {error}") from error
+        if not sent:
+            raise PeerFailed("the connection was lost while sending")
+
+    def _read_ahead(self, ref: FileRef | None) -> None:
+        """Begin the next request, if that is mere reading; what is wrong with it shows when it is due."""
+        context = self._context_for(ref) if ref is not None else None
+        if ref is not None and context is not None and context.transfer_syntax[0] == ref.transfer_syntax_uid:
+            with suppress(OSError):
+                self._ahead = self._begun(ref, context)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A C-STORE-RQ on its way: its first piece, and the others, which take its place."""
+
+    ref: FileRef
+    message_id: int
+    first: memoryview
+    rest: Iterator[memoryview]
 
 
 def best_context(
@@ -166,31 +254,6 @@ def takes(
         uid: best_context(association, Kind(uid, transfer_syntax_uid), conversion) for uid in sop_class_uids
     }
     return {uid: str(context.transfer_syntax[0]) for uid, context in contexts.items() if context is not None}
-
-
-def _send(
-    association: NodeAssociation,
-    context_id: int,
-    ref: FileRef,
-    message_id: int,
-    data_set: BinaryIO,
-    length: int,
-    originator: Originator | None,
-) -> None:
-    encoded = command.store_request(
-        ref.sop_class_uid,
-        ref.sop_instance_uid,
-        message_id,
-        originator_ae_title=originator.ae_title if originator else "",
-        originator_message_id=originator.message_id if originator else 0,
-    )
-    try:
-        sent = association.stream_message(context_id, encoded, data_set, length)
-    except OSError as error:
-        association.abort()  # half a message cannot be taken back
-        raise PeerFailed(f"{ref.sop_instance_uid} could not be read while it was sent: {error}") from error
-    if not sent:
-        raise PeerFailed("the connection was lost while sending")
 
 
 def _response(

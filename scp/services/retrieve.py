@@ -12,9 +12,8 @@ identifier.
 
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from io import BytesIO
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
@@ -22,10 +21,10 @@ from pynetdicom.dsutils import encode
 
 from scp.config import Config, Peer
 from scp.errors import Code, PeerFailed, Refused
-from scp.model import Event, Planned, Produced
+from scp.model import Event, FileRef, Planned, Produced
 from scp.net.association import NodeAssociation, Request
-from scp.net.requestor import LazySender, Sent
-from scp.net.sending import Conversion, Originator, send_file, takes
+from scp.net.requestor import LazySender
+from scp.net.sending import Conversion, Originator, Sent, StoreUser, takes
 from scp.services.answered import Answered
 from scp.services.context import ServiceContext
 from scp.services.identifier import decoded
@@ -84,28 +83,21 @@ class _SameAssociation:
 
     def __init__(self, association: NodeAssociation, deadline_s: float, conversion: Conversion) -> None:
         self._association = association
-        self._deadline_s = deadline_s
         self._conversion = conversion
         self._ended = False
-        self._message_id = 0
-
-    def send(self, ref: Any) -> Sent:
-        self._message_id = self._message_id % 0xFFFF + 1
-        response = send_file(
-            self._association,
-            ref,
-            self._message_id,
-            self._deadline_s,
-            conversion=self._conversion,
-            cancelled=lambda: self._ended or self._association.gone,
+        self._user = StoreUser(
+            association, deadline_s, conversion, lambda: self._ended or self._association.gone
         )
-        return Sent(ref, response.status or 0, response.error_comment)
+
+    def send(self, ref: FileRef) -> Sent:
+        return self._user.send(ref)
 
     def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> dict[str, str]:
         return takes(self._association, sop_class_uids, transfer_syntax_uid, self._conversion)
 
-    def expect(self, _refs: Any) -> None:
-        """The contexts are what they are."""
+    def expect(self, refs: Iterable[FileRef]) -> None:
+        """The contexts are what they are; the order is welcome."""
+        self._user.expect(refs)
 
     def abort(self) -> None:
         """Convert no more; the association is the requestor's, and whoever cancels still wants it."""

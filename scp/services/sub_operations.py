@@ -8,8 +8,7 @@ from typing import Protocol
 
 from scp.errors import Cancelled, Code, PeerFailed, Refused
 from scp.model import Event, Failed, FileRef, Planned, Produced
-from scp.net.requestor import Sent
-from scp.net.sending import SOP_CLASS_NOT_SUPPORTED
+from scp.net.sending import SOP_CLASS_NOT_SUPPORTED, Sent
 from scp.services.status import STORE_WARNINGS, SUCCESS, outcome_of
 
 

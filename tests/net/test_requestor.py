@@ -14,6 +14,7 @@ from pynetdicom.sop_class import Verification
 
 from scp.config import Config, Peer
 from scp.errors import PeerFailed
+from scp.model import FileRef
 from scp.net.requestor import Requestor
 from tests.builders import SERIES_UID, STUDY_UID, image, series, write, write_series
 from tests.net.archive_twin import ArchiveTwin
@@ -244,16 +245,44 @@ def test_a_file_that_is_gone_fails_alone(start_node: StartNode, tmp_path: Path, 
     assert [one.status for one in requestor.store(node.peer, refs)] == [0x0110, 0x0000]
 
 
-def test_a_file_that_became_shorter_ends_the_association(
+def shortened(path: Path) -> FileRef:
+    """Return a file that was longer when it was looked at."""
+    cut = ref(write(image(), path))
+    cut.path.write_bytes(cut.path.read_bytes()[:-50])
+    return cut
+
+
+def test_a_file_that_became_shorter_fails_alone(
     start_node: StartNode, tmp_path: Path, requestor: Requestor
 ) -> None:
     node = start_node()
-    cut = ref(write(image(), tmp_path / "a.dcm"))
-    cut.path.write_bytes(cut.path.read_bytes()[:-50])
+    refs = [ref(write(image(1), tmp_path / "1.dcm")), shortened(tmp_path / "2.dcm")]
+    refs += [ref(write(image(3), tmp_path / "3.dcm"))]
+    assert [sent.status for sent in requestor.store(node.peer, refs)] == [0x0000, 0x0110, 0x0000]
+    assert set(node.archive.stored) == {refs[0].sop_instance_uid, refs[2].sop_instance_uid}
+
+
+def test_a_file_that_became_shorter_while_it_is_sent_ends_the_association(
+    start_node: StartNode, tmp_path: Path, requestor: Requestor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scp.net.sending.PIECE_BYTES", 1024)  # part of the file is out when its end is met
+    node = start_node()
     with pytest.raises(PeerFailed, match="could not be read while it was sent"):
-        list(requestor.store(node.peer, [cut]))
+        list(requestor.store(node.peer, [shortened(tmp_path / "a.dcm")]))
     wait_until(lambda: not node.acceptor.associations)
     assert node.archive.stored == {}
+
+
+def test_what_is_sent_in_another_order_than_expected_arrives_as_it_is(
+    start_node: StartNode, tmp_path: Path, requestor: Requestor
+) -> None:
+    node = start_node()
+    first, second, third = refs = [ref(path) for path in write_series(series(3), tmp_path)]
+    with requestor.sender(node.peer) as sender:
+        sender.expect(refs)
+        for one in (first, third, second):
+            assert sender.send(one).status == 0x0000
+            assert node.archive.data_sets[one.sop_instance_uid] == one.path.read_bytes()[one.offset :]
 
 
 def test_another_kind_of_object_begins_another_association(
