@@ -11,10 +11,13 @@ import SimpleITK
 
 from scp.model import Direction
 from scp.results import Encoder, ResultOptions, describe
+from tests.cases.readers import dcm2niix
 from tests.results.planning import CT, pixels_of, planned, selected
 
 LENGTH_MM = 1e-6
 COSINE = 1e-9
+FLOAT32_MM = 1e-3
+"""NIfTI holds its matrix in single precision, and the head of the patient lies more than a metre away."""
 
 PLANS = {
     direction: planned(
@@ -82,6 +85,21 @@ def test_highdicom_reads_a_series_as_the_volume_that_was_planned(stack, tmp_path
         index = np.rint(ours).astype(int)
         np.testing.assert_allclose(point[:3], (affine(plan) @ (*index, 1))[:3], rtol=0, atol=LENGTH_MM)
         assert volume.array[k, j, i] == pixels[index[2], index[1], index[0]]
+
+
+@pytest.mark.foreign
+@pytest.mark.parametrize(("direction", "sop_class"), FORMS)
+def test_dcm2niix_converts_a_series_to_the_volume_that_was_planned(stack, tmp_path, direction, sop_class):
+    pytest.importorskip("dcm2niix")
+    plan = PLANS[direction]
+    _, pixels = written(tmp_path, stack, plan, sop_class)
+    (volume,) = dcm2niix(tmp_path)
+    points = np.append(volume.points(), np.ones((*volume.values.shape, 1)), axis=-1)
+    index = np.rint(points @ np.linalg.inv(affine(plan)).T).astype(int)
+    np.testing.assert_allclose(points, index @ affine(plan).T, rtol=0, atol=FLOAT32_MM)
+    column, row, plane, _ = np.moveaxis(index, -1, 0)
+    np.testing.assert_array_equal(volume.values, pixels[plane, row, column])
+    assert len({*map(tuple, index.reshape(-1, 4))}) == pixels.size
 
 
 @pytest.mark.parametrize("direction", Direction)
