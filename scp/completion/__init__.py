@@ -2,7 +2,7 @@
 
 from scp.completion.complete import SEARCHES, SelectAgain, complete
 from scp.completion.peer_archives import HeldInstance, PeerArchives
-from scp.completion.peer_states import PeerState, PeerStates
+from scp.completion.peer_states import PeerStates
 from scp.completion.peer_transport import PeerTransport
 from scp.completion.surroundings import ArchiveIndex, Arrivals, SeenFolder, Surroundings
 
@@ -12,7 +12,6 @@ __all__ = [
     "Arrivals",
     "HeldInstance",
     "PeerArchives",
-    "PeerState",
     "PeerStates",
     "PeerTransport",
     "SeenFolder",

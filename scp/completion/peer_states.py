@@ -1,10 +1,12 @@
 """What the node remembers of its peers between requests: who fails, who is busy, what they lacked.
 
 Lives as long as the node and is shared by all requests (threads). A peer that fails is left alone for a
-growing time; what it answered is remembered for a minute, so that "not there" is asked once; an instance
-is retrieved once, however many requests miss it.
+growing time, and the log says so; what it answered is remembered for a minute, so that "not there" is asked
+once; an instance is retrieved once, however many requests miss it.
 """
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
@@ -14,6 +16,7 @@ from typing import Generic, TypeVar
 
 from scp.completion.peer_archives import HeldInstance
 from scp.config import Peer
+from scp.net.journal import line
 
 FIRST_REST_S = 5.0
 LONGEST_REST_S = 300.0
@@ -24,6 +27,11 @@ MEMORY_S = 60.0
 
 MEMORY_SIZE = 1_000
 """Answers remembered at most; the oldest go first."""
+
+ERROR_COMMENT = re.compile(r"(?<=status 0x[0-9A-F]{4}),.*", re.DOTALL)
+"""What a peer adds to its status in words of its own: it may be of a patient, and stays out of the log."""
+
+LOGGER = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
 Key = TypeVar("Key", bound=Hashable)
@@ -124,11 +132,6 @@ class PeerStates:
         self.withheld: Memory[tuple[str, str], bool] = Memory(clock)
         self.flights = Flights()
 
-    def all(self) -> tuple[PeerState, ...]:
-        """Return the state of every peer that was ever asked, by name."""
-        with self._changed:
-            return tuple(self._states[name] for name in sorted(self._states))
-
     def of(self, peer: Peer) -> PeerState:
         with self._changed:
             return self._states.get(peer.name, PeerState(peer.name))
@@ -147,12 +150,13 @@ class PeerStates:
             if state.rests_until > self._clock():
                 return
             rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(state.failures, 16))
+            failures = state.failures + 1
             self._states[peer.name] = replace(
-                state,
-                failures=state.failures + 1,
-                rests_until=self._clock() + rest_s,
-                last_failure=sentence,
+                state, failures=failures, rests_until=self._clock() + rest_s, last_failure=sentence
             )
+        reason = ERROR_COMMENT.sub("", sentence)
+        fields = {"peer": peer.name, "failures": failures, "rests_s": rest_s, "reason": reason}
+        LOGGER.warning(line("peer-rests", fields))
 
     def succeeded(self, peer: Peer) -> None:
         """Forget the failures of *peer*."""
@@ -167,6 +171,9 @@ class PeerStates:
             free = self._changed.wait_for(lambda: self._running(peer) < peer.parallel, within_s)
             if free:
                 self._count(peer, 1)
+            failures = self.of(peer).failures
+        if free and failures:
+            LOGGER.info(line("peer-asked-again", {"peer": peer.name, "failures": failures}))
         try:
             yield free
         finally:

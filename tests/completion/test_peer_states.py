@@ -55,15 +55,31 @@ def test_one_success_ends_the_rest_and_forgets_the_failures(clock: Clock, states
     assert states.rest_s(PACS) == 5
 
 
-def test_the_states_can_be_seen(states: PeerStates) -> None:
-    states.failed(PACS, "the association was refused")
-    states.succeeded(peer("ARCHIVE"))
+def test_the_log_says_that_a_peer_rests_and_that_it_is_asked_again(
+    clock: Clock, states: PeerStates, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     with states.turn(PACS, 0):
-        seen = states.all()
-    assert [(s.name, s.failures, s.rests_until, s.last_failure, s.running) for s in seen] == [
-        ("ARCHIVE", 0, 0.0, "", 0),
-        ("PACS", 1, 1005.0, "the association was refused", 1),
+        states.failed(PACS, "no connection to 127.0.0.1:104")
+    states.failed(PACS, "no connection to 127.0.0.1:104")
+    clock.now += 5
+    with states.turn(PACS, 0):
+        states.succeeded(PACS)
+    with states.turn(PACS, 0):
+        pass
+    assert caplog.messages == [
+        'peer-rests peer=PACS failures=1 rests_s=5.000 reason="no connection to 127.0.0.1:104"',
+        "peer-asked-again peer=PACS failures=1",
     ]
+
+
+def test_what_a_peer_says_in_its_own_words_stays_out_of_the_log(
+    states: PeerStates, caplog: pytest.LogCaptureFixture
+) -> None:
+    states.failed(PACS, "C-FIND ended with status 0xC001, no such patient: Roe^Jane")
+    assert states.of(PACS).last_failure.endswith("Roe^Jane")
+    (said,) = caplog.messages
+    assert said.endswith('reason="C-FIND ended with status 0xC001"')
 
 
 def test_a_peer_gets_no_more_requests_at_once_than_it_takes(states: PeerStates) -> None:
