@@ -1,16 +1,18 @@
 """C-FIND: queries, dry runs and virtual series (PS3.4 C.4.1).
 
 Ordinary answers come from the archive; what ``MprService`` recognises as its own may take minutes, so its
-answers are awaited (``services.waiting``) while cancel and abort are watched.
+answers are awaited (``isolation.ahead``) while cancel and abort are watched.
 """
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 from pydicom.dataset import Dataset
 from pynetdicom.dsutils import encode
 
 from scp.errors import Cancelled, Code, Refused
+from scp.isolation.ahead import Ahead
 from scp.model import IsCancelled
 from scp.net import command
 from scp.net.association import NodeAssociation, Request
@@ -30,10 +32,12 @@ from scp.services.status import (
     outcome_of,
     trace,
 )
-from scp.services.waiting import Waiting
 
 LOOK_EVERY_S = 0.25
 """How soon a cancel or an abort is noticed while an answer is awaited."""
+
+ANSWERS_AHEAD = 16
+"""How many answers may wait to be sent."""
 
 NOT_RETURN_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
 
@@ -90,7 +94,11 @@ def _answers(
     if ours is not None:
         return _awaited(iter(ours), cancelled, given_up)
     if not association.may("find"):
-        raise Refused(Code.NOT_AUTHORIZED, f"{association.calling_ae_title} lacks the right find")
+        raise Refused(
+            Code.NOT_AUTHORIZED,
+            f'{association.calling_ae_title} has no right to query; add "find" to its rights',
+            "it needs the right find",
+        )
     limit = context.config.query.maximum_answers + 1
     return context.archive.find(requesting.root_model, identifier, limit=limit)
 
@@ -99,7 +107,7 @@ def _awaited(
     answers: Iterator[Dataset], cancelled: IsCancelled, given_up: threading.Event
 ) -> Iterator[Dataset]:
     try:
-        with Waiting(lambda: answers) as waiting:
+        with closing(Ahead(lambda _stopped: answers, ANSWERS_AHEAD)) as waiting:
             while True:
                 try:
                     yield waiting.next(LOOK_EVERY_S)

@@ -238,6 +238,7 @@ def _require_right(requesting: Requesting) -> None:
         raise Refused(
             Code.NOT_AUTHORIZED,
             f'{requesting.calling_ae_title} has no right to ask for reconstructions; add "mpr" to its rights',
+            "it needs the right mpr",
         )
 
 

@@ -147,7 +147,7 @@ def test_a_refusal_calls_no_destination(asking, workstation):
 def test_who_has_no_right_is_told_so(asking):
     viewer = Requestor(asking.programs, asking.folder.parent / "viewer", asking.port, "VIEWER")
     answer = viewer.get(*SERIES, called="MPR_COR")
-    assert (answer.status, answer.comment) == (0x0124, "not-authorized")
+    assert (answer.status, answer.comment) == (0x0124, "not-authorized: it needs the right mpr")
     assert viewer.get(*SERIES).counts["Completed"] == 12
 
 

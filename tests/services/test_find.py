@@ -128,7 +128,11 @@ def test_an_index_that_does_not_answer_is_said_so(
 def test_the_right_mpr_alone_opens_no_ordinary_query(start_node: StartNode) -> None:
     node = start_node(peers={"A": caller("PLANNER", "mpr")})
     ((status, told),) = query(node, identifier(), "PLANNER")
-    assert status == 0x0124 and told is not None and told.ErrorComment == "not-authorized"
+    assert (
+        status == 0x0124
+        and told is not None
+        and told.ErrorComment == "not-authorized: it needs the right find"
+    )
 
 
 def test_a_dry_run_is_answered_by_the_reconstruction(start_node: StartNode) -> None:
