@@ -190,7 +190,7 @@ KNOWN_EMPTY = ("DeidentificationMethod", "Laterality")
 @pytest.mark.parametrize("sop_class", CLASSES)
 @pytest.mark.parametrize(("name", "folder"), REAL.values(), ids=REAL)
 def test_a_result_of_real_sources_has_no_fault_that_they_have_not(
-    case, complaints, tmp_path, name, folder, sop_class
+    case, complaints, contradictions, tmp_path, name, folder, sop_class
 ):
     files = sorted(path for path in (case(name) / folder).iterdir() if path.is_file())[:12]
     stack = facts_of(files)
@@ -202,6 +202,8 @@ def test_a_result_of_real_sources_has_no_fault_that_they_have_not(
         line for line in complaints(path) - of_the_source if not any(word in line for word in KNOWN_EMPTY)
     }
     assert said == set()
+    against = {line for line in contradictions([path, *files]) if line.startswith("Error")}
+    assert against <= set(contradictions(files))
 
 
 def test_a_source_class_of_colour_is_a_capture(sources, complaints, tmp_path):
