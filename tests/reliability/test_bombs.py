@@ -4,7 +4,6 @@ import random
 import resource
 import struct
 import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,13 +19,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from scp import rendering
 from scp.archive import Archive
-from scp.errors import DecodingFailed, Refused, StoreRefused, WorkerFailed
+from scp.errors import Refused, StoreRefused, WorkerFailed
 from scp.isolation import local
 from scp.model import Origin
-from scp.part10 import read_facts
 from tests.builders import image, series, uid, write
+from tests.reliability.decoding import decode
 from tests.reliability.nodes import Served, copied_in, planes_of
 from tests.reliability.test_crash_states import settings_of
 
@@ -157,16 +155,6 @@ def broken(ds: Dataset, chance: random.Random) -> Dataset:
     return other
 
 
-def decode(paths: list[Path]) -> Iterator[bytes]:
-    """Decode each file and yield what became of it; the last is whole."""
-    for path in paths:
-        (facts,) = read_facts(path)
-        try:
-            yield next(rendering.pixels_agree((facts, facts)))
-        except DecodingFailed as error:
-            yield str(error).encode()
-
-
 @pytest.mark.parametrize(
     "trials", [67, pytest.param(1700, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 )
@@ -181,7 +169,7 @@ def test_a_corrupted_frame_is_an_error_of_its_own_and_the_next_image_decodes(
     ]
     in_turn = [path for bad in paths for path in (bad, good)]
     outcomes: list[bytes] = []
-    local.start("scp.rendering")
+    local.start("scp.preload")
     while len(outcomes) < len(in_turn):
         outcomes += decoded_elsewhere(in_turn[len(outcomes) :][:20])
     assert all(outcome == b"1" for outcome in outcomes[1::2]), "a whole image no longer decodes"
