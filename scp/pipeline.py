@@ -20,6 +20,7 @@ from scp.config import Config
 from scp.current import Holdings, current_image
 from scp.errors import Code, DecodingFailed, Refused
 from scp.isolation import local
+from scp.isolation.budget import WORKING_BYTES
 from scp.model import (
     FileFacts,
     FileRef,
@@ -32,8 +33,12 @@ from scp.model import (
     Takes,
     takes_all,
 )
-from scp.production import WORKING_BYTES, Prospect, Workshop, as_taken, plan_results, produce
+from scp.part10 import native_bytes
+from scp.production import Prospect, Workshop, as_taken, plan_results, produce
 from scp.selection import refusal, select
+
+DECODED_COPIES = 4
+"""How often the pixels of an image lie in the memory of the child that compares it."""
 
 NONE_UNDECODABLE: Mapping[Path, str] = MappingProxyType({})
 
@@ -147,10 +152,13 @@ def explain(
     (shown,) = _marked([current], undecodable)
     folder = _marked(means.read_folder(current.path.parent), undecodable)
     rejected = means.holdings.rejected()
-    limits = local.Limits(WORKING_BYTES * 4, means.config.reconstruction.deadline)
 
     def pixels_agree(one: FileFacts, other: FileFacts) -> bool:
-        return next(local.run(rendering.pixels_agree, (one, other), limits, cancelled)) == b"1"
+        copies = one, other
+        memory_bytes = WORKING_BYTES + sum(map(_decoding_bytes, copies))
+        limits = local.Limits(memory_bytes, means.config.reconstruction.deadline)
+        with means.workshop.budget.reserve(memory_bytes, cancelled):
+            return next(local.run(rendering.pixels_agree, copies, limits, cancelled)) == b"1"
 
     def select_again(
         found: Sequence[FileFacts], known: Sequence[KnownInstance], searches: Sequence[Search]
@@ -170,6 +178,13 @@ def explain(
     surroundings = replace(_within(means.surroundings(current), reach), rejected=rejected)
     deadline = surroundings.clock() + means.config.completion.deadline
     return complete(select_again((), (), ()), select_again, surroundings, cancelled, deadline)
+
+
+def _decoding_bytes(facts: FileFacts) -> int:
+    """Return the memory that decoding this one frame takes: what is stored, and what becomes of it."""
+    stored_bytes = facts.pixel_data.length if facts.pixel_data else 0
+    frames = facts.header.integer("NumberOfFrames") or 1
+    return 2 * stored_bytes + DECODED_COPIES * native_bytes(facts.header) // max(frames, 1)
 
 
 def _marked(files: Sequence[FileFacts], undecodable: Mapping[Path, str]) -> tuple[FileFacts, ...]:

@@ -19,7 +19,7 @@ from scp.config import Config
 from scp.errors import Code, Refused
 from scp.isolation import dask, local
 from scp.isolation.ahead import Ahead
-from scp.isolation.budget import MemoryBudget
+from scp.isolation.budget import WORKING_BYTES, MemoryBudget
 from scp.model import FileRef, Incoming, IsCancelled, MPRRequest, Origin, SelectionReport, Sink, Takes, Vector
 from scp.part10 import file_head, file_ref
 from scp.reconstruction.curved import CurvedPlan, curved_plan
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 LOCAL, CLUSTER = "local", "dask://"
 """What ``reconstruction.executor`` may be or begin with."""
-
-WORKING_BYTES = 256 << 20
-"""What a child takes whatever the volume: decoders, kernels that are compiled, the object being encoded."""
 
 THREAD_BYTES = 16 << 20
 """Stack and heap of one thread."""

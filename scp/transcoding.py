@@ -38,7 +38,7 @@ from pydicom.uid import (
 from scp.config import Config
 from scp.errors import DecodingFailed
 from scp.isolation import local
-from scp.isolation.budget import MemoryBudget
+from scp.isolation.budget import WORKING_BYTES, MemoryBudget
 from scp.model import FileRef, IsCancelled
 from scp.net.sending import Reencoding
 from scp.part10 import read_facts
@@ -71,7 +71,6 @@ BYTES_OF_WORD = {"OW": 2, "OL": 4, "OF": 4, "OV": 8, "OD": 8}
 COPIES = 4
 """How often all pixels lie in the child's memory: decoded, in the data set, encoded, and in between."""
 
-WORKING_BYTES = 256 << 20
 IN_MEMORY_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 20
 
@@ -102,7 +101,7 @@ class Transcoding(Reencoding):
         encoded = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 whoever sends it closes it
         try:
             with self._budget.reserve(memory_bytes, cancelled):
-                limits = local.Limits(memory_bytes, self._deadline_s)
+                limits = local.Limits(memory_bytes, self._deadline_s, "limits.message_deadline")
                 for chunk in local.run(transcoded, Job(ref.path, target), limits, cancelled):
                     encoded.write(chunk)
         except BaseException:

@@ -115,6 +115,14 @@ def test_the_report_says_that_the_corrupt_file_does_not_decode_and_who_replaced_
     assert [(search.name, search.wanted, search.found) for search in report.searches] == [("ancestors", 1, 1)]
 
 
+def test_copies_are_compared_within_the_memory_that_all_children_share(folder, tmp_path):
+    paths = write_series(compressed(), folder)
+    write(series(12)[5], folder / "again.dcm")
+    enough, little = (means_of(tmp_path / "tree", memory=memory) for memory in (1 << 30, 1 << 20))
+    assert pipeline.explain(asked(paths[2]), enough, never).ok
+    assert pipeline.explain(asked(paths[2]), little, never).verdict == "out-of-resources"
+
+
 def test_a_corrupt_slice_without_a_copy_is_a_missing_one(folder, means):
     paths = write_series(compressed(), folder)
     spoil(paths[5])

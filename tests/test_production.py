@@ -24,8 +24,8 @@ from scp.production import Prospect, produce
 from tests.builders import series, write, write_series
 from tests.folder_means import TRANSVERSE, asked, means_of
 
-MANY_PLANES = PlaneRequest(Direction.TRANSVERSE, interval_mm=0.02)
-"""A thousand and more: a child is busy with them for a while."""
+MANY_PLANES = PlaneRequest(Direction.TRANSVERSE, interval_mm=0.006)
+"""Three thousand and more: a child is busy with them for a while."""
 
 
 @pytest.fixture(scope="module", autouse=True)

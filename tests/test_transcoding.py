@@ -146,7 +146,7 @@ def test_an_image_that_needs_more_than_all_memory_is_refused(tmp_path: Path) -> 
 
 def test_a_decoder_that_hangs_is_ended_at_the_deadline(tmp_path: Path) -> None:
     hurried = Transcoding(Config(limits=Limits(message_deadline=0.001)), MemoryBudget(1 << 30))
-    with pytest.raises(Refused, match="not done within"):
+    with pytest.raises(Refused, match=r"not done within .*limits\.message_deadline"):
         hurried.data_set(file_ref(stored_as(original(tmp_path), RLELossless)), ExplicitVRLittleEndian, never)
 
 

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from scp.errors import Cancelled, Code, Refused
 from scp.model import IsCancelled
 
+WORKING_BYTES = 256 << 20
+"""What a child takes whatever its job: decoders, code that is compiled, stacks, the object being encoded."""
+
 POLL_S = 0.2  # how often a waiting request looks whether anybody still wants it
 
 
@@ -32,7 +35,7 @@ class MemoryBudget:
         if wanted_bytes > self.total_bytes:
             raise Refused(
                 Code.OUT_OF_RESOURCES,
-                f"the reconstruction needs {wanted_bytes >> 20} MiB of memory and limits.memory allows "
+                f"the work needs {wanted_bytes >> 20} MiB of memory and limits.memory allows "
                 f"{self.total_bytes >> 20} MiB in all; raise it, or ask for fewer planes at once",
                 comment=f"{wanted_bytes >> 20} of {self.total_bytes >> 20} MiB",
             )

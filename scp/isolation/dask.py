@@ -122,7 +122,7 @@ def _wait(future: "Future[list[bytes]]", deadline: float, limits: Limits, cancel
         if time.monotonic() > deadline:
             raise Refused(
                 Code.DEADLINE,
-                f"the cluster was not done within {limits.deadline_s:g} s (reconstruction.deadline)",
+                f"the cluster was not done within {limits.deadline_s:g} s ({limits.deadline_key})",
                 comment=f"{limits.deadline_s:g} s",
             )
 

@@ -36,10 +36,14 @@ POLL_S = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one child may use: *memory_bytes* beyond what it starts with, *deadline_s* of wall clock."""
+    """What one child may use: *memory_bytes* beyond what it starts with, *deadline_s* of wall clock.
+
+    *deadline_key* names the setting that a person would change.
+    """
 
     memory_bytes: int
     deadline_s: float
+    deadline_key: str = "reconstruction.deadline"
 
 
 def start(preload: str) -> None:
@@ -115,7 +119,7 @@ def _wait_for_message(pipe: Connection, deadline: float, limits: Limits, cancell
         if left_s <= 0:
             raise Refused(
                 Code.DEADLINE,
-                f"the work was not done within {limits.deadline_s:g} s (reconstruction.deadline)",
+                f"the work was not done within {limits.deadline_s:g} s ({limits.deadline_key})",
                 comment=f"{limits.deadline_s:g} s",
             )
         if wait([pipe], timeout=min(POLL_S, left_s)):

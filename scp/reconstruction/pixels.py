@@ -15,6 +15,9 @@ from scp.model import FileFacts, Header
 AIR_HU = -1000
 INT16 = (-(1 << 15), (1 << 15) - 1)
 UINT16 = (0, (1 << 16) - 1)
+NO_SIGNAL_IS_ZERO = frozenset({"MR", "NM", "PT"})
+"""Signed or not: -32768 around such images would turn everything in them white."""
+
 COLOUR = frozenset({"RGB", "PALETTE COLOR"})
 
 
@@ -168,6 +171,8 @@ def _lowest_value(header: Header, draft: PixelFormat) -> int:
     smallest = header.integer("SmallestImagePixelValue")
     if smallest is not None and not inverted(header):
         return _converted(_as_represented(smallest, header), header, draft)
+    if header.text("Modality") in NO_SIGNAL_IS_ZERO and is_signed(header) and not inverted(header):
+        return _converted(0, header, draft)
     low, _ = conversion(header, draft).range(*stored_range(header))
     return round(low)
 

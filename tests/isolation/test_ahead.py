@@ -46,3 +46,41 @@ def test_who_leaves_stops_the_work() -> None:
     with Ahead(work) as items:
         assert next(iter(items)) == 1
     assert closed.wait(10)
+
+
+def test_who_looks_in_between_is_told_that_there_is_nothing_yet() -> None:
+    go_on = threading.Event()
+
+    def work(_stopped: Callable[[], bool]) -> Iterator[int]:
+        go_on.wait(10)
+        yield 1
+
+    with Ahead(work) as items:
+        with pytest.raises(TimeoutError):
+            items.next(0.01)
+        go_on.set()
+        assert items.next(10) == 1
+        with pytest.raises(StopIteration):
+            items.next(10)
+
+
+def test_work_that_is_far_enough_ahead_waits_and_is_closed_by_its_own_thread() -> None:
+    made: list[int] = []
+    closed_in: list[str] = []
+    closed = threading.Event()
+
+    def work(_stopped: Callable[[], bool]) -> Iterator[int]:
+        try:
+            for number in range(100):
+                made.append(number)
+                yield number
+        finally:
+            closed_in.append(threading.current_thread().name)
+            closed.set()
+
+    items = Ahead(work, most=2)
+    assert items.next(10) == 0
+    items.close()
+    assert closed.wait(10)
+    assert closed_in == ["ahead"]
+    assert len(made) <= 5, "one taken, two waiting, one in hand, one more once the first was taken"

@@ -102,6 +102,11 @@ def test_the_smallest_stated_value_is_what_is_outside_of_mr():
     assert found.padding_value == -7
 
 
+@pytest.mark.parametrize("modality", ["MR", "NM", "PT"])
+def test_no_signal_is_what_is_outside_of_signed_images_that_state_no_smallest_value(modality):
+    assert described({**MR, "Modality": modality, "PixelRepresentation": 1}).padding_value == 0
+
+
 @pytest.mark.parametrize("photometric", ["RGB", "PALETTE COLOR", "YBR_FULL_422", "YBR_ICT"])
 def test_colour_is_stored_as_rgb(photometric):
     found = described({"PhotometricInterpretation": photometric, "BitsAllocated": 8, "BitsStored": 8})
