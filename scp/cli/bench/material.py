@@ -86,16 +86,25 @@ def write_series(folder: Path, slices: int, side: int, *, study: object = 1) -> 
 
 def small_instances(studies: int, each: int, side: int = 16) -> list[Instance]:
     """Return *each* images of so many studies, in memory: what fills an archive."""
+    return [one for study in range(studies) for one in study_instances(study, each, side)]
+
+
+def study_instances(number: int, each: int, side: int = 16) -> list[Instance]:
+    """Return *each* images of the study *number*, in memory; its UID is that of ``study_uid``."""
     made = []
-    for study in range(studies):
-        for k, pixels in enumerate(voxels(each, side)):
-            ds = ct_image(k, pixels, study=("fill", study))
-            ds.PatientID, ds.PatientName = f"P{study:06d}", f"Patient^{study:06d}"
-            buffer = DicomBytesIO()
-            buffer.is_little_endian, buffer.is_implicit_VR = True, False
-            write_dataset(buffer, ds)
-            made.append((str(ds.SOPInstanceUID), buffer.getvalue()))
+    for k, pixels in enumerate(voxels(each, side)):
+        ds = ct_image(k, pixels, study=("fill", number))
+        ds.PatientID, ds.PatientName = f"P{number:06d}", f"Patient^{number:06d}"
+        buffer = DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = True, False
+        write_dataset(buffer, ds)
+        made.append((str(ds.SOPInstanceUID), buffer.getvalue()))
     return made
+
+
+def study_uid(number: int) -> str:
+    """Return the Study Instance UID of ``study_instances``."""
+    return uid("study", ("fill", number))
 
 
 def instances(paths: Iterable[Path]) -> list[Instance]:

@@ -106,7 +106,7 @@ def storescp(folder: Path) -> Iterator[Server]:
 def dcmqrscp(folder: Path, movers: Mapping[str, int] | None = None) -> Iterator[Server]:
     """Run DCMTK's archive; it may send to the AE titles *movers* on their ports."""
     storage, port = folder / "storage", free_port()
-    storage.mkdir(parents=True)
+    storage.mkdir(parents=True, exist_ok=True)
     hosts = "\n".join(f"{title} = ({title}, {HOST}, {port})" for title, port in (movers or {}).items())
     configuration = folder / "dcmqrscp.cfg"
     configuration.write_text(
