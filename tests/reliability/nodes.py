@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
 
 from scp.config import Archive, Config, Node, Peer
 from scp.errors import PeerFailed
@@ -104,8 +105,8 @@ class Client:
         return list(self.requestor.find(self._node, identifier(**keys)))
 
     def get(self, **keys: Any) -> SubOperations:
-        """Retrieve by C-GET; what comes is in ``received``."""
-        return self.requestor.get(self._node, identifier(**keys), self.received)
+        """Retrieve CT images by C-GET; what comes is in ``received``."""
+        return self.requestor.get(self._node, identifier(**keys), self.received, sop_classes=[CTImageStorage])
 
     def get_status(self, **keys: Any) -> tuple[int, str]:
         """Retrieve by C-GET and return final status and Error Comment, failures too."""
