@@ -101,17 +101,7 @@ class PeerTransport:
         refusal = ""
         if peer.retrieve != "move":
             try:
-                sink = _WhileWanted(self._sink, cancelled)
-                done = self._requestor.get(
-                    peer,
-                    identifier,
-                    sink,
-                    wanted=sop_instance_uids,
-                    deadline_s=_left_s(deadline),
-                    cancelled=cancelled,
-                )
-                # A peer may accept C-GET and not that we are its storage SCP: each sub-operation fails then.
-                if not done.failed or peer.retrieve == "get":
+                if self._get(peer, identifier, sop_instance_uids, deadline, cancelled):
                     return
             except PeerFailed as error:
                 _check(cancelled)
@@ -120,15 +110,40 @@ class PeerTransport:
                 refusal = f"{error}; then "
         _check(cancelled)
         try:
-            self._requestor.move(
-                peer,
-                identifier,
-                self._requestor.local_ae_title,
-                deadline_s=_left_s(deadline),
-                cancelled=cancelled,
-            )
+            self._move(peer, identifier, deadline, cancelled)
         except PeerFailed as error:
             raise PeerFailed(f"{refusal}{error}") from error
+
+    def _get(
+        self,
+        peer: Peer,
+        identifier: Dataset,
+        wanted: tuple[str, ...],
+        deadline: float,
+        cancelled: IsCancelled,
+    ) -> bool:
+        """Retrieve by C-GET; tell whether that was all that can be done.
+
+        A peer may accept C-GET and not that we are its storage SCP: each sub-operation fails then.
+        """
+        done = self._requestor.get(
+            peer,
+            identifier,
+            _WhileWanted(self._sink, cancelled),
+            wanted=wanted,
+            deadline_s=_left_s(deadline),
+            cancelled=cancelled,
+        )
+        return not done.failed or peer.retrieve == "get"
+
+    def _move(self, peer: Peer, identifier: Dataset, deadline: float, cancelled: IsCancelled) -> None:
+        self._requestor.move(
+            peer,
+            identifier,
+            self._requestor.local_ae_title,
+            deadline_s=_left_s(deadline),
+            cancelled=cancelled,
+        )
 
 
 class _WhileWanted:

@@ -6,26 +6,27 @@ one request at a time. What arrives goes through the archive's one door; only th
 SOP Instance UID, and the selection decides whether it belongs. So nothing that a peer sends unasked is ever
 seen here, and what is known here under a UID is never replaced.
 
-One thread a peer carries out what the consultation decides; the decisions are all made in the thread of the
-request. Nobody waits for a peer once nothing lacks.
+Nothing in an image vouches for its pixels. A peer's copy under the right UID, with the right header and false
+pixels, is believed where it is the first that comes. It is told as soon as there is a second one, whoever
+sends it and whenever: intake compares their bytes and notes a conflict, and the selection refuses two copies
+whose pixels differ (``duplicate-conflict``).
+
+One thread a peer (``scp.completion.talks``) carries out what the consultation decides; the decisions are all
+made in the thread of the request. Nobody waits for a peer once nothing lacks.
 """
 
-import logging
-import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from scp.completion.lacking import BROKEN
 from scp.completion.ledger import Finding
-from scp.completion.peer_archives import Answer, HeldInstance, PeerArchives, bounded, check
+from scp.completion.peer_archives import PeerArchives, check
 from scp.completion.peer_states import Claim
 from scp.completion.pursuit import Pursuit
-from scp.completion.surroundings import ArchiveIndex, Waiting
+from scp.completion.surroundings import ArchiveIndex
+from scp.completion.talks import Answered, Calls, Event, Fetched, Landed, Talk
 from scp.config import Peer
-from scp.errors import Cancelled, PeerFailed
 from scp.model import FileFacts
 
 ENDS_PATIENCE_S = 1.0
@@ -33,8 +34,6 @@ ENDS_PATIENCE_S = 1.0
 
 TICK_S = 0.1
 """How often a waiting request looks whether it is still wanted, and proves what has arrived."""
-
-log = logging.getLogger(__name__)
 
 
 def search(pursuit: Pursuit) -> Iterator[Finding]:
@@ -49,81 +48,21 @@ def search(pursuit: Pursuit) -> Iterator[Finding]:
         consultation.close()
 
 
-@dataclass(slots=True, eq=False)
-class _Talk:
-    """What one request and one peer have said to each other. *deadline* is on the request's clock."""
-
-    peer: Peer
-    begun: float
-    deadline: float
-    busy: bool = False
-    answer: Answer | None = None
-    claim: Claim = field(default_factory=Claim)
-    waiting: Waiting | None = None
-    tried: set[str] = field(default_factory=set)
-    came: set[str] = field(default_factory=set)
-    remarks: list[str] = field(default_factory=list)
-    failed: bool = False
-
-    @property
-    def detail(self) -> str:
-        """Return the story in words; never a value of the patient's."""
-        parts = []
-        if self.answer is not None:
-            parts.append(f"holds {len(self.answer.known)} of the series")
-            if self.answer.unasked:
-                parts.append(f"{self.answer.unasked} answers not asked for dropped")
-            if self.answer.differs:
-                parts.append(f"peer differs: {self.answer.differs}")
-        if self.tried:
-            parts.append(f"retrieved {len(self.came)} of {len(self.tried)}")
-        return "; ".join(parts + self.remarks)
-
-    @property
-    def has_delivered(self) -> bool:
-        """Tell whether all of the batch under way is here, though the peer has not come to its end."""
-        return bool(self.claim.mine) and self.came >= self.claim.mine.keys()
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    talk: _Talk
-    held: tuple[HeldInstance, ...]
-    failure: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    talk: _Talk
-    failure: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Landed:
-    """Another request's retrieval of an instance that we miss too has ended."""
-
-    sop_instance_uid: str
-
-
-_Event = _Answered | _Fetched | _Landed
-
-
 class _Consultation:
     """One request's talks with all peers."""
 
     def __init__(self, pursuit: Pursuit, archive: ArchiveIndex, peer_archives: PeerArchives) -> None:
         self._pursuit = pursuit
         self._archive = archive
-        self._peer_archives = peer_archives
         self._retrieves = pursuit.surroundings.retrieve
         self._states = pursuit.surroundings.peer_states
         self._clock = pursuit.surroundings.clock
         self._begun = self._clock()
         self._lacked = bool(pursuit.lacking)
-        self._talks: list[_Talk] = []
+        self._talks: list[Talk] = []
         self._awaited: set[str] = set()
-        self._events: SimpleQueue[_Event] = SimpleQueue()
-        self._over = threading.Event()
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._calls = Calls(pursuit, peer_archives, self._events.put)
         self._stack = ExitStack()
 
     def findings(self) -> Iterator[Finding]:
@@ -140,7 +79,7 @@ class _Consultation:
 
     def close(self) -> None:
         """Give up what is under way, so that other requests need not wait for it."""
-        self._over.set()
+        self._calls.give_up()
         self._stack.close()
         for talk in self._talks:
             self._states.flights.land(talk.claim)
@@ -160,7 +99,7 @@ class _Consultation:
             return 0.0
         return min(self._pursuit.remaining_s, self._begun + ENDS_PATIENCE_S - self._clock())
 
-    def _next_event(self) -> _Event | None:
+    def _next_event(self) -> Event | None:
         """Return the next event, ``None`` when a tick has passed without one."""
         self._pursuit.check()
         try:
@@ -176,91 +115,30 @@ class _Consultation:
             failure = self._states.of(peer).last_failure
             yield Finding(peer.name, detail=f"left alone for {rest_s:.0f} s more; it failed: {failure}")
             return
-        talk = _Talk(peer, now, min(self._pursuit.deadline, now + peer.deadline), busy=True)
+        talk = Talk(peer, now, min(self._pursuit.deadline, now + peer.deadline), busy=True)
         self._talks.append(talk)
         key = (peer.name, lacking.study_instance_uid, lacking.series_instance_uid)
         remembered = self._states.answers.get(key, None)
         if remembered is not None:
             talk.remarks.append("as it answered less than a minute ago")
-            self._events.put(_Answered(talk, remembered, ""))
+            self._events.put(Answered(talk, remembered, ""))
         else:
-            self._start(talk, lambda: self._find(talk, key), lambda held, why: _Answered(talk, held, why))
-
-    def _find(self, talk: _Talk, key: tuple[str, str, str]) -> tuple[HeldInstance, ...]:
-        """Ask (in the talk's thread). An answer that nobody waits for any more serves the next request.
-
-        What a peer answered before it failed, or stopped at its own limit, is used and not remembered.
-        """
-        held: list[HeldInstance] = []
-        answers = self._peer_archives.find_instances(
-            talk.peer, *key[1:], within_s=self._left_s(talk), cancelled=self._pursuit.cancelled
-        )
-        try:
-            for answer in bounded(answers, talk.peer):
-                held.append(answer)  # noqa: PERF402 one by one: what came before a failure counts
-        except PeerFailed as error:
-            if not held:
-                raise
-            talk.remarks.append(str(error))
-        else:
-            self._states.answers.put(key, tuple(held))
-        return tuple(held)
-
-    def _start(
-        self,
-        talk: _Talk,
-        work: Callable[[], tuple[HeldInstance, ...]],
-        event: Callable[[tuple[HeldInstance, ...], str], _Answered | _Fetched],
-    ) -> None:
-        talk.busy = True
-        name = f"completion from {talk.peer.name}"
-        threading.Thread(target=self._carry_out, args=(talk, work, event), name=name, daemon=True).start()
-
-    def _carry_out(
-        self,
-        talk: _Talk,
-        work: Callable[[], tuple[HeldInstance, ...]],
-        event: Callable[[tuple[HeldInstance, ...], str], _Answered | _Fetched],
-    ) -> None:
-        """Run *work* in the talk's thread when the peer has a turn free, and report how it ended."""
-        held: tuple[HeldInstance, ...] = ()
-        failure = ""
-        try:
-            with self._states.turn(talk.peer, self._left_s(talk)) as free:
-                if free:
-                    held = work()
-                    self._states.succeeded(talk.peer)
-                else:
-                    failure = f"{talk.peer.parallel} other requests kept it busy"
-        except Cancelled:
-            failure = "given up"
-        except PeerFailed as error:
-            failure = str(error)
-            self._states.failed(talk.peer, failure)
-        except Exception as error:  # its message may quote what a peer sent
-            trace = "".join(traceback.format_tb(error.__traceback__))
-            log.error("completion from peer %s: %s\n%s", talk.peer.name, type(error).__name__, trace)
-            failure = "an error of this node, see its log"
-        self._states.flights.land(talk.claim)
-        self._events.put(event(held, failure))
-
-    def _left_s(self, talk: _Talk) -> float:
-        return max(0.0, talk.deadline - self._clock())
+            self._calls.ask(talk, key)
 
     # taking what comes
 
-    def _take(self, event: _Event | None) -> Iterator[Finding]:
+    def _take(self, event: Event | None) -> Iterator[Finding]:
         match event:
-            case _Answered():
+            case Answered():
                 yield self._answered(event)
-            case _Fetched():
+            case Fetched():
                 yield self._fetched(event)
-            case _Landed(uid):
+            case Landed(uid):
                 yield from self._landed(uid)
             case None:
                 yield from self._arrivals()
 
-    def _answered(self, event: _Answered) -> Finding:
+    def _answered(self, event: Answered) -> Finding:
         talk, lacking = event.talk, self._pursuit.lacking
         talk.busy = False
         if event.failure:
@@ -272,7 +150,7 @@ class _Consultation:
             talk.remarks.append(f"{wanted} could be retrieved; a dry run retrieves nothing")
         return self._finding(talk)
 
-    def _fetched(self, event: _Fetched) -> Finding:
+    def _fetched(self, event: Fetched) -> Finding:
         talk = event.talk
         batch = tuple(talk.claim.mine)
         talk.busy, talk.waiting, talk.claim = False, None, Claim()
@@ -303,7 +181,7 @@ class _Consultation:
                 talk.came |= fresh
                 yield self._finding(talk, files)
 
-    def _finding(self, talk: _Talk, candidates: tuple[FileFacts, ...] = ()) -> Finding:
+    def _finding(self, talk: Talk, candidates: tuple[FileFacts, ...] = ()) -> Finding:
         known = talk.answer.known if talk.answer and not talk.answer.differs else ()
         return Finding(talk.peer.name, candidates, known, talk.detail, self._clock() - talk.begun)
 
@@ -330,7 +208,7 @@ class _Consultation:
             if here:
                 yield self._finding(talk, here)
 
-    def _claim(self, talk: _Talk) -> tuple[FileFacts, ...]:
+    def _claim(self, talk: Talk) -> tuple[FileFacts, ...]:
         """Claim the next batch of *talk*; return the files of what the archive holds already instead.
 
         What is known here under a UID is never retrieved: nothing shall replace it.
@@ -355,35 +233,14 @@ class _Consultation:
         return here
 
     def _on_landed(self, sop_instance_uid: str) -> None:
-        self._events.put(_Landed(sop_instance_uid))
+        self._events.put(Landed(sop_instance_uid))
 
-    def _start_fetch(self, talk: _Talk) -> None:
+    def _start_fetch(self, talk: Talk) -> None:
         batch = tuple(talk.claim.mine)
         talk.tried |= set(batch)
         if self._pursuit.surroundings.arrivals is not None:
             talk.waiting = self._stack.enter_context(self._pursuit.surroundings.arrivals.waiting(batch))
-        self._start(talk, lambda: self._fetch(talk, batch), lambda _, why: _Fetched(talk, why))
-
-    def _fetch(self, talk: _Talk, batch: tuple[str, ...]) -> tuple[HeldInstance, ...]:
-        """Retrieve *batch* (in the talk's thread)."""
-        lacking = self._pursuit.lacking
-        try:
-            self._peer_archives.fetch(
-                talk.peer,
-                lacking.study_instance_uid,
-                lacking.series_instance_uid,
-                batch,
-                within_s=self._left_s(talk),
-                cancelled=self._is_over,
-            )
-        except PeerFailed as error:
-            if self._is_over():
-                raise Cancelled("the retrieval was given up") from error
-            raise
-        return ()
-
-    def _is_over(self) -> bool:
-        return self._over.is_set() or self._pursuit.cancelled()
+        self._calls.fetch(talk)
 
     def _whole_files(self, sop_instance_uids: tuple[str, ...]) -> tuple[FileFacts, ...]:
         return tuple(

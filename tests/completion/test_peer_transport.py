@@ -26,7 +26,7 @@ from scp.net.acceptor import Acceptor
 from scp.net.requestor import Requestor
 from scp.services.context import ServiceContext
 from scp.services.dispatch import serve
-from tests.builders import series, uid, write_series
+from tests.builders import image, ramp, series, uid, write_series
 from tests.completion import scripted
 from tests.completion.scripted import PENDING, Script, dicom_peer, tcp_peer
 from tests.completion.world import completed, numbers, peer
@@ -58,15 +58,19 @@ class Trial:
     def address(self) -> tuple[str, int]:
         return ("127.0.0.1", self.node.address[1])
 
-    def run(self, port: int, *, cancelled: IsCancelled = lambda: False, **settings: Any) -> SelectionReport:
-        pacs = peer("PACS", port=port, **{"deadline": 5.0, **settings})
+    def run(
+        self, port: int, *others: int, cancelled: IsCancelled = lambda: False, **settings: Any
+    ) -> SelectionReport:
+        """Ask the peer PACS at *port*, and OTHER1, OTHER2 ... at the ports of *others*."""
+        ports = {"PACS": port} | {f"OTHER{number}": other for number, other in enumerate(others, 1)}
+        settings = {"deadline": 5.0, **settings}
         surroundings = Surroundings(
             read_folder=self.archive.read_folder,
             top=self.archive.root / "batch",
             searches=self.searches,
             archive=self.archive,
             arrivals=self.archive.arrivals,
-            peers=(pacs,),
+            peers=tuple(peer(name, port=port, **settings) for name, port in ports.items()),
             peer_archives=PeerTransport(Requestor(self.settings), self.archive),
             peer_states=self.states,
         )
@@ -374,6 +378,19 @@ def sending(change: Callable[[Dataset], list[Dataset]]) -> scripted.Handler:
     return get
 
 
+def moving(change: Callable[[Dataset], list[Dataset]]) -> scripted.Handler:
+    """Send by C-MOVE what *change* makes of each data set that is asked for."""
+
+    def move(script: Script, event: Any) -> Iterator[Any]:
+        matches = [ds for asked in scripted.wanted(script, event.identifier) for ds in change(asked)]
+        yield script.destination
+        yield len(matches)
+        for ds in matches:
+            yield PENDING, ds
+
+    return move
+
+
 def as_in(slices: list[Dataset]) -> Callable[[Dataset], list[Dataset]]:
     return lambda ds: [slices[int(ds.InstanceNumber) - 1]]
 
@@ -481,6 +498,64 @@ def test_instances_that_were_not_asked_for_are_not_even_stored(trial: Trial) -> 
 
     assert numbers(report) == WHOLE
     assert trial.archive.instance_files(stray) == ()
+
+
+OTHER_PIXELS = series(12, pixels=ramp(99, 8, 10))
+
+
+@pytest.mark.parametrize("retrieve", ["get", "move"])
+def test_other_bytes_under_a_known_uid_never_enter_the_volume(trial: Trial, retrieve: str) -> None:
+    trial.archive.reindex()
+    known, false = uid("instance", 2), OTHER_PIXELS[2]
+    script = Script(
+        series(12),
+        get=sending(lambda ds: [false, ds]),
+        move=moving(lambda ds: [false, ds]),
+        destination=trial.address,
+    )
+    with dicom_peer(script) as port:
+        report = trial.run(port, retrieve=retrieve)
+
+    assert numbers(report) == WHOLE
+    assert [facts.path for facts in report.stack if facts.sop_instance_uid == known] == [
+        trial.archive.root / "batch/s/0003.dcm"
+    ]
+    # what we ask for by C-GET we choose; who may store here may store that, and a person is told of it
+    assert list(trial.archive.conflicts()) == ([known] if retrieve == "move" else [])
+
+
+def test_peers_that_hold_other_pixels_under_one_uid_are_not_mixed_within_an_image(trial: Trial) -> None:
+    with dicom_peer(Script(series(12))) as one, dicom_peer(Script(OTHER_PIXELS)) as other:
+        report = trial.run(one, other)
+
+    assert numbers(report) == WHOLE
+    assert [len(trial.archive.instance_files(uid("instance", k))) for k in (6, 7)] == [1, 1]
+    assert sum(line.found for line in report.searches) == 2
+
+
+def test_peers_that_hold_other_images_for_one_hole_are_refused(trial: Trial) -> None:
+    whole = series(12)
+    renamed = [image(k, SOPInstanceUID=uid("other", k)) for k in (6, 7)]
+    lacks_one, contradicts = Script([*whole[:7], *whole[8:]]), Script([*whole[:6], *renamed, *whole[8:]])
+    with dicom_peer(lacks_one) as one, dicom_peer(contradicts) as other:
+        report = trial.run(one, other)
+
+    assert report.verdict == Code.CANDIDATE_CONFLICT
+    assert sorted(line.asked for line in report.searches) == ["OTHER1", "PACS"]
+
+
+def test_false_pixels_that_nobody_could_tell_are_told_once_the_true_ones_arrive(trial: Trial) -> None:
+    """No attribute vouches for pixels: the first copy of an image is believed until a second contradicts."""
+    with dicom_peer(Script(OTHER_PIXELS)) as port:
+        assert numbers(trial.run(port)) == WHOLE
+    assert trial.archive.conflicts() == {}
+
+    assert scripted.store(series(12)[6], trial.address) == 0x0000
+
+    assert list(trial.archive.conflicts()) == [uid("instance", 6)]
+    trial.searches = ("index",)
+    report = trial.run(port)
+    assert (report.verdict, report.numbers) == (Code.DUPLICATE_CONFLICT, "Pixel Data")
 
 
 def test_a_peer_that_moves_to_somebody_else_has_given_nothing(trial: Trial) -> None:
