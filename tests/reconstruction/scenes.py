@@ -1,5 +1,6 @@
 """Volumes with known voxels at known places, without files: what the tests of this folder look at."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -73,6 +74,19 @@ def volume(
         padding - bias if padding != NOWHERE else padding,
         flags,
     )
+
+
+def flipped(scene: Volume) -> Volume:
+    """Return a mistake: the rows of each slice in the wrong order."""
+    return dataclasses.replace(scene, values=scene.values[:, :, ::-1].copy())
+
+
+def half_a_voxel_off(scene: Volume) -> Volume:
+    """Return a mistake: every voxel half a voxel further along its row and its column than it is."""
+    between_rows, between_columns = scene.table.spacing_mm / 2
+    _, column, row = scene.table.frame
+    origin = scene.table.origin + between_rows * column + between_columns * row
+    return dataclasses.replace(scene, table=dataclasses.replace(scene.table, origin=origin))
 
 
 def linear_ramp(

@@ -4,6 +4,8 @@ The body is drawn as a function of the place, with letters of bright voxels on t
 is reconstructed, and the letters are read from the pixels: where they are, and that they are not mirrored.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,14 @@ def test_letters_read_upright_where_they_belong(scene, request_, name):
     away = np.linalg.norm(places - CENTRES[name], axis=-1)
     row, column = np.unravel_index(away.argmin(), away.shape)
     assert glyph_at(pixels, row, column) == phantom.GLYPHS[name[-1]]
+
+
+def test_letters_of_a_mirrored_volume_do_not_read(scene):
+    mirrored = dataclasses.replace(scene, values=scene.values[..., ::-1].copy())
+    pixels, places = plane_of(mirrored, CORONAL, 1.0)
+    away = np.linalg.norm(places - CENTRES["coronal L"], axis=-1)
+    row, column = np.unravel_index(away.argmin(), away.shape)
+    assert glyph_at(pixels, row, column) != phantom.GLYPHS["L"]
 
 
 def test_left_is_right_and_the_head_above_in_a_coronal_plane(scene):

@@ -87,10 +87,10 @@ def test_the_intercept_of_ct_is_added(tmp_path):
     assert (stored(scene) == RAMP - 1024).all()
 
 
-def test_hounsfield_units_below_16_bits_saturate(tmp_path):
-    pixels = np.full((2, 2), -32000, np.int16)
+def test_hounsfield_units_below_16_bits_saturate_and_all_others_are_exact(tmp_path):
+    pixels = np.array([[-32768, -31745], [-31744, 32767]], np.int16)
     scene = read(facts_of([image(k, pixels=pixels, RescaleIntercept="-1024") for k in range(2)], tmp_path))
-    assert (stored(scene) == -32768).all()
+    assert stored(scene)[0].tolist() == [[-32768, -32768], [-32768, 31743]]
 
 
 def test_monochrome1_is_turned_round_where_no_rescale_gives_a_meaning(tmp_path):
