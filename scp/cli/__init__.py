@@ -12,6 +12,7 @@ What went wrong ends here, in one place: one sentence on stderr and an exit code
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import Annotated, NoReturn
 
 import typer
@@ -53,6 +54,10 @@ for family in (serve, configuration, dimse, reconstruct, curved, archive, bench)
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run one command and leave the process with its exit code."""
+    script = sys.modules["__main__"]
+    if script.__spec__ is None:
+        # it is ``python -m scp`` by another name; not knowing that, every child would import it anew
+        script.__spec__ = find_spec("scp.__main__")
     try:
         app(arguments, prog_name="mpr-scp")
     except (MprScpError, NotAllDone) as error:
