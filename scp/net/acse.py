@@ -1,17 +1,20 @@
 """Association negotiation by admission and rights (PS3.8 7.1.1, PS3.7 D.3.3).
 
-Seam: ``ACSE._negotiate_as_acceptor`` asks who calls and what it may instead of a list of contexts. The
-primitives and the state machine stay pynetdicom's.
+Seams: ``ACSE._negotiate_as_acceptor`` asks who calls and what it may instead of a list of contexts; and
+``utils.set_uid``, by which every item of a PDU checks its UIDs, remembers what it found. The primitives and
+the state machine stay pynetdicom's.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
-from pynetdicom import evt
+from pynetdicom import evt, pdu_items, pdu_primitives, presentation
 from pynetdicom.acse import ACSE
 from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.utils import set_uid
 
 from scp.net.admission import Admitted
 from scp.net.negotiation import Answer, Result, Role, answer
@@ -20,6 +23,24 @@ if TYPE_CHECKING:
     from scp.net.association import NodeAssociation
 
 APPLICATION_CONTEXT_UID = "1.2.840.10008.3.1.1.1"
+
+MAXIMUM_UID_LENGTH = 64
+
+_found_before = functools.lru_cache(maxsize=4096)(set_uid)
+
+
+def remembering_set_uid(value: str | bytes | None, name: str, *how: bool, **options: bool) -> UID | None:
+    """Return what ``set_uid`` makes of *value*; the checks are half of what a C-GET's 120 contexts cost.
+
+    What is longer than a UID may be is not kept: it comes from peers. Raises ``ValueError``, ``TypeError``.
+    """
+    short = value is None or len(value) <= MAXIMUM_UID_LENGTH
+    found: UID | None = (_found_before if short else set_uid)(value, name, *how, **options)
+    return found
+
+
+for _module in (pdu_items, pdu_primitives, presentation):
+    _module.set_uid = remembering_set_uid
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,9 @@ RANKING: tuple[UID, ...] = (
 )
 """Best first: what every receiver reads, then lossless. What is not here ranks last, as proposed."""
 
+_RANKS = {syntax: rank for rank, syntax in enumerate(RANKING)}
+_NAMED_STORAGE = frozenset(_STORAGE_CLASSES.values())
+
 RIGHTS_OF_CLASS: Mapping[UID, tuple[str, ...]] = {
     Verification: ("echo",),
     PatientRootQueryRetrieveInformationModelFind: ("find", "mpr"),
@@ -101,28 +104,27 @@ class Answer:
 def is_storage(sop_class_uid: str) -> bool:
     """Tell whether a SOP class is stored by C-STORE: every one of PS3.4 Annex B, unknown and private too."""
     return (
-        sop_class_uid in _STORAGE_CLASSES.values()
+        sop_class_uid in _NAMED_STORAGE
         or sop_class_uid.startswith(STORAGE_ROOT)
         or not sop_class_uid.startswith(DICOM_ROOT)
     )
 
 
-def best_transfer_syntax(proposed: Iterable[str], allowed: tuple[UID, ...] = ()) -> UID | None:
+def best_transfer_syntax(proposed: Iterable[UID], allowed: tuple[UID, ...] = ()) -> UID | None:
     """Return the best of *proposed*; with *allowed* only one of these, ``None`` where there is none."""
-    candidates = [UID(syntax) for syntax in proposed if not allowed or syntax in allowed]
-    ranked = {syntax: rank for rank, syntax in enumerate(RANKING)}
-    return min(candidates, key=lambda syntax: ranked.get(syntax, len(ranked)), default=None)
+    candidates = [syntax for syntax in proposed if not allowed or syntax in allowed]
+    return min(candidates, key=lambda syntax: _RANKS.get(syntax, len(_RANKS)), default=None)
 
 
 def answer(
     context_id: int,
     abstract_syntax: UID,
-    transfer_syntaxes: Iterable[str],
+    transfer_syntaxes: Iterable[UID],
     role: Role | None,
     may: Callable[..., bool],
 ) -> Answer:
     """Return what becomes of one context; *role* is what was proposed, *may* tells of the rights held."""
-    proposed = [UID(syntax) for syntax in transfer_syntaxes] or [ImplicitVRLittleEndian]
+    proposed = list(transfer_syntaxes) or [ImplicitVRLittleEndian]
     storage = is_storage(abstract_syntax)
     if not storage and abstract_syntax not in RIGHTS_OF_CLASS:
         return Answer(context_id, abstract_syntax, proposed[0], Result.ABSTRACT_SYNTAX_NOT_SUPPORTED)

@@ -32,7 +32,7 @@ def propose(
     sop_class: str,
     rights: set[str],
     *,
-    syntaxes: tuple[str, ...] = (ImplicitVRLittleEndian,),
+    syntaxes: tuple[UID, ...] = (ImplicitVRLittleEndian,),
     role: Role | None = None,
 ) -> Answer:
     return answer(1, UID(sop_class), syntaxes, role, lambda *any_of: not rights.isdisjoint(any_of))
@@ -84,7 +84,7 @@ def test_any_syntax_of_an_image_is_taken() -> None:
         ((JPEG2000, JPEGBaseline8Bit), JPEG2000),
     ],
 )
-def test_plain_before_lossless_before_lossy(proposed: tuple[str, ...], best: str) -> None:
+def test_plain_before_lossless_before_lossy(proposed: tuple[UID, ...], best: UID) -> None:
     assert best_transfer_syntax(proposed) == best
 
 
