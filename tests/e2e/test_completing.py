@@ -142,4 +142,9 @@ def test_orthanc_sees_the_planes_as_one_ordered_volume(ward, an_orthanc):
     (held,) = an_orthanc.rest("GET", "/series")
     ordered = an_orthanc.rest("GET", f"/series/{held}/ordered-slices")
     assert ordered["Type"] == "Volume"
-    assert len(ordered["Dicom"]) == 4
+    places = [
+        pydicom.dcmread(io.BytesIO(an_orthanc.dicom(path.split("/")[2]))).ImagePositionPatient[1]
+        for path in ordered["Dicom"]
+    ]
+    assert len(places) == 4
+    assert places in (sorted(places), sorted(places, reverse=True))
