@@ -29,7 +29,6 @@ GEOMETRY_KEYWORDS = (
     "SliceThickness",
     "SpacingBetweenSlices",
     "GantryDetectorTilt",
-    "PatientPosition",
     "AnatomicalOrientationType",
 )
 
@@ -47,7 +46,6 @@ PIXEL_KEYWORDS = (
     "SmallestImagePixelValue",
     "RescaleIntercept",
     "RescaleSlope",
-    "RescaleType",
     "WindowCenter",
     "WindowWidth",
     "WindowCenterWidthExplanation",
@@ -70,14 +68,17 @@ CONTRAST_KEYWORDS = (
     "InversionTime",
     "DiffusionBValue",
     "TemporalPositionIdentifier",
-    "TriggerTime",
     "ContrastBolusAgent",
+    "PatientPosition",
     "Units",
+    "RescaleType",
     "ComplexImageComponent",
 )
-"""What makes two images of one place different images (C15 of the selection)."""
+"""What makes two images of one place different images, compared where both have a value. Not Acquisition
+Number and Slice Thickness, which vary inside real volumes; Trigger Time only where positions repeat."""
 
 STACK_KEYWORDS = (
+    "TriggerTime",
     "AcquisitionNumber",
     "ImagesInAcquisition",
     "NumberOfSlices",

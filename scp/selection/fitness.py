@@ -16,7 +16,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.sr.codedict import codes
 
 from scp.errors import Code
-from scp.model import FileFacts, Header, Orientation, Vector
+from scp.model import CONTRAST_KEYWORDS, FileFacts, Header, Orientation, Vector
 from scp.selection.sorting import FITS, Finding, Rule, identity, objection, once_for_all_alike
 from scp.selection.thresholds import (
     CONTRAST_RELATIVE,
@@ -65,26 +65,6 @@ PIXEL_FAMILY = {
     "YBR_RCT": COLOUR,
 }
 """Photometric Interpretations that decoding brings together; each other one stands for itself."""
-
-CONTRAST = (
-    "ImageType",
-    "ConvolutionKernel",
-    "KVP",
-    "FilterType",
-    "EchoTime",
-    "EchoNumbers",
-    "RepetitionTime",
-    "InversionTime",
-    "DiffusionBValue",
-    "TemporalPositionIdentifier",
-    "ContrastBolusAgent",
-    "PatientPosition",
-    "Units",
-    "RescaleType",
-    "ComplexImageComponent",
-)
-"""What makes two images of one place different images, compared where both have a value. Not Acquisition
-Number and Slice Thickness, which vary inside real volumes; Trigger Time only where positions repeat."""
 
 IMAGE_TYPE_VALUES = 4
 """Values 1 to 4 of Image Type tell contrast; later ones are the vendor's remarks on the processing."""
@@ -293,9 +273,9 @@ def frame_of_reference(current: FileFacts, images: Sequence[FileFacts]) -> tuple
     return rule, "" if ours else "no slice has a Frame of Reference UID"
 
 
-def other_contrast(current: Header, other: Header, keywords: Sequence[str] = CONTRAST) -> Finding:
+def other_contrast(current: Header, other: Header) -> Finding:
     """Object where an attribute that tells contrast has another value, and both images have one."""
-    for keyword in keywords:
+    for keyword in CONTRAST_KEYWORDS:
         ours, theirs = current.get(keyword), other.get(keyword)
         if ours is None or theirs is None or ours == theirs:
             continue
@@ -307,7 +287,7 @@ def other_contrast(current: Header, other: Header, keywords: Sequence[str] = CON
 
 def contrast(current: FileFacts) -> Rule:
     """Return the rule that leaves out images of another contrast than the current one's."""
-    return once_for_all_alike(CONTRAST, lambda header: other_contrast(current.header, header))
+    return once_for_all_alike(CONTRAST_KEYWORDS, lambda header: other_contrast(current.header, header))
 
 
 def same_contrast(keyword: str, one: Header, other: Header) -> bool:

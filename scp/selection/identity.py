@@ -17,7 +17,9 @@ from scp.selection.thresholds import ORTHONORMAL, SAME_POSITION_MM
 
 ALPHABETIC_COMPONENTS = 5
 
-AGREES_WHERE_BOTH = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+OF_THE_PATIENT = ("IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+
+AGREES_WHERE_BOTH = ("PatientID", *OF_THE_PATIENT)
 """Two people may bear one name: these part them, where both images have a value."""
 
 LOOKED_AT = ("PatientName", *AGREES_WHERE_BOTH, "StudyInstanceUID", "SeriesInstanceUID")
@@ -25,17 +27,17 @@ LOOKED_AT = ("PatientName", *AGREES_WHERE_BOTH, "StudyInstanceUID", "SeriesInsta
 
 STATED_KEYWORDS = (
     "PatientName",
-    "PatientID",
+    *AGREES_WHERE_BOTH,
     "StudyInstanceUID",
     "SeriesInstanceUID",
-    "SOPInstanceUID",
     "SeriesNumber",
     "Modality",
     "BodyPartExamined",
 )
-"""What a requestor may have said of the current image."""
+"""What a requestor may say of the current image; it must agree with what is stored."""
 
 STATED_GEOMETRY = {"ImageOrientationPatient": ORTHONORMAL, "ImagePositionPatient": SAME_POSITION_MM}
+"""What a header file says of it besides, and how near that must be."""
 
 
 @lru_cache(maxsize=4096)
@@ -144,11 +146,14 @@ def belonging(current: Header, rules: SelectionRules) -> Rule:
 def agree_with_request(current: Header, stated: Header) -> None:
     """Raise ``Refused(header-disagrees)`` where the request says other things of the current image.
 
-    What is empty or holds a wild card says nothing (PS3.4 C.2.2.2.4).
+    What is empty or holds a wild card says nothing (PS3.4 C.2.2.2.4). What further parts people who bear one
+    name must agree where both say it.
     """
     for keyword in STATED_KEYWORDS:
         said = stated.text(keyword)
         if not said or "*" in said or "?" in said:
+            continue
+        if keyword in OF_THE_PATIENT and keyword not in current:
             continue
         held = current.text(keyword)
         same = same_name(said, held) if keyword == "PatientName" else said.strip() == held.strip()

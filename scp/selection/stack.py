@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scp.errors import Code, Refused
-from scp.model import FileFacts, Header
+from scp.model import CONTRAST_KEYWORDS, FileFacts, Header
 from scp.selection import spacing
-from scp.selection.fitness import CONTRAST, cross, orientation, same_contrast
+from scp.selection.fitness import cross, orientation, same_contrast
 from scp.selection.sorting import FITS, Finding, Sorting, in_fixed_order, place
 from scp.selection.thresholds import NEIGHBOURHOOD, OFF_LINE_PIXELS, SAME_POSITION_MM, STEP_JITTER
 
@@ -36,7 +36,7 @@ ALONE_AMONG = frozenset(
 """Reasons by which the rest of a series can leave a mislabelled current image alone."""
 
 TELLS_STACKS_APART = (
-    *CONTRAST,
+    *CONTRAST_KEYWORDS,
     "TriggerTime",
     "TemporalPositionIndex",
     "AcquisitionNumber",

@@ -50,7 +50,7 @@ class Requesting:
     """Tells which SOP classes whoever gets the objects takes; for a C-MOVE it calls the destination."""
 
 
-class MprService(Protocol):
+class Reconstructs(Protocol):
     """Recognises requests for planes and makes their answers."""
 
     def events_of(
@@ -84,4 +84,4 @@ class ServiceContext:
     config: Config
     archive: ArchiveService
     requestor: OpensRequestor
-    mpr: MprService | None = None
+    mpr: Reconstructs | None = None

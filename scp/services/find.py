@@ -1,6 +1,6 @@
 """C-FIND: queries, dry runs and virtual series (PS3.4 C.4.1).
 
-Ordinary answers come from the archive; what ``MprService`` recognises as its own may take minutes, so its
+Ordinary answers come from the archive; what ``Reconstructs`` recognises as its own may take minutes, so its
 answers are awaited (``isolation.ahead``) while cancel and abort are watched.
 """
 

@@ -31,6 +31,7 @@ from scp.model import (
 )
 from scp.pipeline import Means, Production, Reach
 from scp.production import Prospect, plan_results
+from scp.selection.identity import STATED_KEYWORDS
 from scp.services import dry_run, mpr_keys
 from scp.services.context import Requesting
 from scp.services.virtual_series import VirtualSeriesListing
@@ -244,7 +245,7 @@ def _require_right(requesting: Requesting) -> None:
 
 def _given_once(identifier: Dataset) -> tuple[str, ...]:
     """Return what a plain identifier says of every image that it names: a list of series says nothing."""
-    return tuple(k for k in mpr_keys.IDENTITY_STATED if len(mpr_keys.texts(identifier, k)) == 1)
+    return tuple(k for k in STATED_KEYWORDS if len(mpr_keys.texts(identifier, k)) == 1)
 
 
 def _named_uids(identifier: Dataset, keyword: str) -> tuple[str, ...]:

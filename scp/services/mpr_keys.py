@@ -35,26 +35,10 @@ from scp.model import (
     is_orthonormal,
     orthonormal,
 )
+from scp.selection.identity import STATED_GEOMETRY, STATED_KEYWORDS
 
 TRIGGER = "ReformattingOperationType"
 LEVELS = ("SERIES", "IMAGE")
-
-IDENTITY_STATED = (
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SeriesNumber",
-    "Modality",
-    "BodyPartExamined",
-)
-"""What a requestor may say of the current image; it must agree with what is stored."""
-
-GEOMETRY_STATED = ("ImageOrientationPatient", "ImagePositionPatient")
-"""What a header file says of it besides."""
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -98,7 +82,7 @@ def request_of(identifier: Dataset, defaults: PlaneRequest) -> MPRRequest:
         study_instance_uid=_one_uid(identifier, "StudyInstanceUID"),
         series_instance_uid=_one_uid(identifier, "SeriesInstanceUID", needed=wanted_level == "SERIES"),
         sop_instance_uid=_one_uid(identifier, "SOPInstanceUID", needed=wanted_level == "IMAGE"),
-        stated=stated_of(identifier, IDENTITY_STATED + (GEOMETRY_STATED if header else ())),
+        stated=stated_of(identifier, STATED_KEYWORDS + (tuple(STATED_GEOMETRY) if header else ())),
     )
 
 

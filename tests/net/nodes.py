@@ -25,7 +25,7 @@ from scp.config import Config, Limits, Node, Peer
 from scp.net import command
 from scp.net.acceptor import Acceptor
 from scp.net.requestor import Requestor
-from scp.services.context import MprService, ServiceContext
+from scp.services.context import Reconstructs, ServiceContext
 from scp.services.dispatch import serve
 from tests.net.archive_twin import ArchiveTwin
 
@@ -59,7 +59,7 @@ def running_node(
     *,
     peers: dict[str, Peer] | None = None,
     limits: Limits | None = None,
-    mpr: MprService | None = None,
+    mpr: Reconstructs | None = None,
     sections: dict[str, Any] | None = None,
     **node: Any,
 ) -> Iterator[RunningNode]:

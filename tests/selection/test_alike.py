@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from scp.model import FileFacts, Header, PixelData, Value
+from scp.model import CONTRAST_KEYWORDS, FileFacts, Header, PixelData, Value
 from scp.selection import fitness, identity
 from scp.selection.sorting import FITS, Finding, once_for_all_alike
 from tests.selection.slices import RULES, slice_at
@@ -50,7 +50,7 @@ LISTED = [
         id="beside the current image",
     ),
     pytest.param(
-        {*fitness.CONTRAST}, lambda facts: fitness.other_contrast(CURRENT, facts.header), id="contrast"
+        {*CONTRAST_KEYWORDS}, lambda facts: fitness.other_contrast(CURRENT, facts.header), id="contrast"
     ),
 ]
 

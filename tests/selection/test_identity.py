@@ -134,6 +134,13 @@ def test_b13_a_request_that_says_other_things_of_the_current_image_is_refused(st
     assert refusal(report).error_comment == f"header-disagrees: {keyword}"
 
 
+def test_b13_what_further_parts_people_of_one_name_must_agree_where_both_say_it():
+    slices = series(12, PatientSex="F")
+    report = select(slices[0], slices, RULES, stated=Header({"PatientSex": "M"}))
+    assert refusal(report).error_comment == "header-disagrees: PatientSex"
+    assert select(slices[0], slices, RULES, stated=Header({"PatientBirthDate": "19700101"})).ok
+
+
 def test_b13_what_is_empty_a_wild_card_or_the_same_name_otherwise_says_nothing_else():
     slices = series(12)
     stated = Header({"PatientName": "ROE^JANE^^", "PatientID": "*", "Modality": "", "SeriesNumber": 2})
