@@ -23,7 +23,7 @@ LABEL_WIDTH, LABEL_HEIGHT = 100, 14
 FAST = 1  # of zlib's levels: a third larger than by default, made in a quarter of the time
 LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 """What a growing x, y and z leads to, and what a falling one."""
-INK, PAPER, DIM = (235, 235, 235), (16, 16, 18), (150, 150, 155)
+INK, PAPER, DIM = "#ebebeb", "#101010", "#969696"
 
 
 def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 18) -> None:
@@ -77,7 +77,9 @@ def _plane(whole: Dataset, pixels: NDArray[np.generic], frame: int) -> Dataset:
 def _tile(ds: Dataset) -> Image.Image:
     picture = _picture(ds)
     width, height = picture.size
-    tile = Image.new("RGB", (max(width, LABEL_WIDTH) + 2 * MARGIN, height + 2 * MARGIN + LABEL_HEIGHT), PAPER)
+    tile = Image.new(
+        picture.mode, (max(width, LABEL_WIDTH) + 2 * MARGIN, height + 2 * MARGIN + LABEL_HEIGHT), PAPER
+    )
     left = (tile.width - width) // 2
     tile.paste(picture, (left, MARGIN))
     draw, font = ImageDraw.Draw(tile), ImageFont.load_default(11)
@@ -98,7 +100,7 @@ def _picture(ds: Dataset) -> Image.Image:
     height, width = pixels.shape[0] * row_spacing, pixels.shape[1] * column_spacing
     scale = TILE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return Image.fromarray(pixels.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR).convert("RGB")
+    return Image.fromarray(pixels.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
 
 
 def _windowed(stored: NDArray[np.generic], ds: Dataset) -> NDArray[np.float64]:
@@ -163,7 +165,7 @@ def _interval_mm(first: Dataset, last: Dataset, count: int) -> float:
 def _grid(tiles: Sequence[Image.Image]) -> Image.Image:
     width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
     columns = min(len(tiles), math.ceil(math.sqrt(len(tiles) * 1.5 * height / width)))
-    sheet = Image.new("RGB", (columns * width, math.ceil(len(tiles) / columns) * height), PAPER)
+    sheet = Image.new(tiles[0].mode, (columns * width, math.ceil(len(tiles) / columns) * height), PAPER)
     for number, tile in enumerate(tiles):
         sheet.paste(tile, (number % columns * width, number // columns * height))
     return sheet
@@ -171,7 +173,7 @@ def _grid(tiles: Sequence[Image.Image]) -> Image.Image:
 
 def _with_title(grid: Image.Image, title: str) -> Image.Image:
     width = max(grid.width, 600)
-    sheet = Image.new("RGB", (width, grid.height + 30), PAPER)
+    sheet = Image.new(grid.mode, (width, grid.height + 30), PAPER)
     sheet.paste(grid, (0, 30))
     ImageDraw.Draw(sheet).text((MARGIN, 15), title, INK, ImageFont.load_default(15), anchor="lm")
     return sheet
