@@ -82,6 +82,8 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self.unwanted: IsCancelled = never
         self.journal = Journal()
         self._at_work = False
+        self._serving = threading.Lock()
+        self._reader_serves = False
         self._news = threading.Event()
         self._one_message = threading.Lock()
         self.acse = NodeACSE(self)
@@ -150,8 +152,14 @@ class NodeAssociation(Association):  # type: ignore[misc]
         return not self.is_established or self.acse.is_aborted() or not self.dul.is_alive()
 
     def evict(self) -> None:
-        """End it from outside, by an A-ABORT of the provider, without waiting for that."""
+        """End it from outside, by an A-ABORT of the provider, without waiting for that.
+
+        Where the thread that would send it is serving, the connection ends: to the peer both are an A-P-ABORT
+        (PS3.8 AA-4).
+        """
         self.acse.send_ap_abort(0x00)
+        if self._reader_serves:
+            self.stream.shut_down()
         self._news.set()
 
     def is_cancelled(self, message_id: int) -> bool:
@@ -219,6 +227,23 @@ class NodeAssociation(Association):  # type: ignore[misc]
         )
         return Reception(self.conduct.sink, origin, self.conduct.limits.maximum_instance)
 
+    def take_store(self, request: StoreRequest, context_id: int) -> None:
+        """Serve a C-STORE in the thread that read it; queue it where something else is under way.
+
+        Handing it to the other thread costs more than serving it. Nothing that comes behind it needs reading
+        meanwhile: a store is not cancelled, and a peer that does not wait for the answer is slowed down.
+        """
+        if self.is_acceptor and self.is_established and self._serving.acquire(blocking=False):
+            try:
+                if self.dimse.msg_queue.empty():
+                    self._reader_serves = True
+                    self._serve_request(request, context_id)
+                    return
+            finally:
+                self._reader_serves = False
+                self._serving.release()
+        self.dimse.msg_queue.put((context_id, request))
+
     def respond_to_store(
         self, request: StoreRequest, context_id: int, status: int, comment: str = ""
     ) -> None:
@@ -280,8 +305,9 @@ class NodeAssociation(Association):  # type: ignore[misc]
             self._is_paused = False
             self._news.wait(max(0.0, self.dul._idle_timer.remaining))
             self._news.clear()
-            while (queued := self.dimse.get_msg(block=False))[1] is not None:
-                self._serve_request(queued[1], queued[0])
+            with self._serving:
+                while (queued := self.dimse.get_msg(block=False))[1] is not None:
+                    self._serve_request(queued[1], queued[0])
             if self._has_ended():
                 self.kill()
                 return
@@ -310,7 +336,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
         if context_id not in self._accepted_cx or not msg.is_valid_request:
             LOGGER.warning("%s: a message that is no valid request", self.name)
             self._drop(msg)
-            self.abort()
+            self._give_up()
             return
         self._is_paused = True
         self._at_work = True
@@ -321,13 +347,17 @@ class NodeAssociation(Association):  # type: ignore[misc]
             LOGGER.error(
                 "%s: %s in the service for %s\n%s", self.name, type(error).__name__, type(msg).__name__, where
             )
-            self.abort()
+            self._give_up()
         finally:
             self._drop(msg)
             self._at_work = False
             self._is_paused = False
             self.dimse.cancel_req = {}
             self.dul._idle_timer.restart()
+
+    def _give_up(self) -> None:
+        """Abort; the upper layer's thread cannot wait for that, since it is the one that does it."""
+        self.abort(block=threading.current_thread() is not self.dul)
 
     def _drop(self, message: Any) -> None:
         if isinstance(message, StoreRequest):

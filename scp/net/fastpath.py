@@ -122,8 +122,17 @@ class FastDUL(WakingDUL):
         super().ended()
 
     def _read_pdu_data(self) -> None:
+        """Read PDUs until there is something else to do.
+
+        Between two PDUs the loop that calls this sleeps, which takes 60 us however short it is to be.
+        """
         assert self.socket is not None
-        stream = self.socket.stream
+        self._read_pdu(self.socket.stream)
+        while self.state_machine.current_state == ESTABLISHED and self.socket.ready:
+            self._read_pdu(self.socket.stream)
+            self._idle_timer.restart()
+
+    def _read_pdu(self, stream: Stream) -> None:
         try:
             if not self._messages.under_way:
                 stream.begin_message(self.assoc.conduct.limits.message_deadline)
@@ -247,7 +256,7 @@ class Assembly:
                 reception.abandon()
             raise InvalidPDU(f"more than {MAXIMUM_QUEUED_MESSAGES} messages that wait for an answer")
         if reception is not None:
-            dimse.msg_queue.put((context_id, StoreRequest.of(values, reception)))
+            self._association.take_store(StoreRequest.of(values, reception), context_id)
         elif field == command.C_STORE_RSP:
             dimse.msg_queue.put((context_id, StoreResponse.of(values)))
         else:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scp.config import Limits
 from scp.net import command
+from scp.net.association import NodeAssociation
 from tests.net.nodes import (
     RunningNode,
     association_request,
@@ -150,14 +151,48 @@ def test_an_instance_beyond_the_limit_ends_the_association(peer: Callable[..., t
     wait_until(lambda: node.archive.abandoned == ["1.2.3"])
 
 
-def test_a_sender_that_never_waits_is_stopped(peer: Callable[..., tuple]) -> None:
+def test_a_sender_that_never_waits_for_its_stores_is_slowed_down(peer: Callable[..., tuple]) -> None:
+    """While one is committed nothing is read: the node holds one data set, however many are sent."""
     node, one = peer()
-    go_on = threading.Event()
-    node.archive.before_commit = lambda *_: go_on.wait(10)
-    with contextlib.suppress(OSError):  # cut off while sending
-        one.send(b"".join(store_message(f"1.2.{n}", b"x", n) for n in range(1, 200)))
-    wait_until(lambda: len(node.archive.abandoned) > 0)
+    working, go_on = threading.Event(), threading.Event()
+    begun: list[str] = []
+    begin = node.archive.begin
+    node.archive.begin = lambda origin: (begun.append(origin.sop_instance_uid), begin(origin))[1]
+    node.archive.before_commit = lambda *_: (working.set(), go_on.wait(10))
+    one.send(b"".join(store_message(f"1.2.{n}", b"x", n) for n in range(1, 200)))
+    assert working.wait(10)
+    assert begun == ["1.2.1"]
     go_on.set()
+    assert [one.status() for _ in range(1, 200)] == [0x0000] * 199
+
+
+def test_a_sender_that_never_waits_for_another_service_is_stopped(peer: Callable[..., tuple]) -> None:
+    node, one = peer()
+    with association_of(node)._serving, contextlib.suppress(OSError):  # cut off while sending
+        one.send(b"".join(store_message(f"1.2.{n}", b"x", n) for n in range(1, 200)))
+        wait_until(lambda: len(node.archive.abandoned) > 0)
+
+
+def test_a_store_behind_another_request_is_answered_after_it(peer: Callable[..., tuple]) -> None:
+    node, one = peer()
+    echo = {
+        command.AFFECTED_SOP_CLASS_UID: "1.2.840.10008.1.1",
+        command.COMMAND_FIELD: 0x0030,
+        command.MESSAGE_ID: 1,
+        command.COMMAND_DATA_SET_TYPE: command.NO_DATA_SET,
+    }
+    association = association_of(node)
+    with association._serving:
+        one.send(p_data(3, command.encode(echo)) + store_message("1.2.3", b"x", 2))
+        wait_until(lambda: association.dimse.msg_queue.qsize() == 2)
+    answered = [command.decode(read_pdu(one.connection)[12:]) for _ in range(2)]
+    assert [command.number(values, command.MESSAGE_ID_BEING_RESPONDED_TO) for values in answered] == [1, 2]
+
+
+def association_of(node: RunningNode) -> NodeAssociation:
+    wait_until(lambda: node.acceptor.associations and node.acceptor.associations[0].is_established)
+    (association,) = node.acceptor.associations
+    return association
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ OVERRIDDEN = [
     (Timer, MonotonicTimer, "stop", []),
 ]
 USED = [
+    (Association, "abort", ["block"]),
     (ACSE, "is_aborted", ["abort_type"]),
     (ACSE, "send_ap_abort", ["reason"]),
     (ACSE, "send_reject", ["result", "source", "diagnostic"]),
@@ -141,6 +142,50 @@ def test_a_service_longer_than_the_idle_deadline_keeps_its_association(start_nod
             connection.sendall(store_message(f"1.2.{number}", b"data", number))
             response = command.decode(read_pdu(connection)[12:])
             assert command.number(response, command.STATUS) == 0x0000
+
+
+@pytest.mark.wire
+def test_stores_are_served_by_the_thread_that_reads_which_stays_where_it_reads(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it comes, each PDU goes through a loop that sleeps, and each message to another thread."""
+    entered: list[float] = []
+    read = FastDUL._read_pdu_data
+
+    def counted(self: FastDUL) -> None:
+        entered.append(time.monotonic())
+        read(self)
+
+    monkeypatch.setattr(FastDUL, "_read_pdu_data", counted)
+    node = start_node()
+    serving: list[threading.Thread] = []
+    node.archive.before_commit = lambda _: serving.append(threading.current_thread())
+    with established(node) as connection:
+        wait_until(lambda: node.acceptor.associations and node.acceptor.associations[0].is_established)
+        (association,) = node.acceptor.associations
+        entered.clear()
+        for number in range(5):
+            connection.sendall(store_message(f"1.2.{number}", bytes(1000), number))
+            assert read_pdu(connection)[0] == 4
+    assert serving == [association.dul] * 5
+    assert len(entered) <= 2
+
+
+@pytest.mark.wire
+def test_a_fault_in_the_thread_that_reads_ends_the_association(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``abort`` waits for that thread unless it is told not to."""
+
+    def fails(*_arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(NodeAssociation, "respond_to_store", fails)
+    node = start_node()
+    with established(node) as connection:
+        connection.sendall(store_message("1.2.3", b"data"))
+        assert read_pdu(connection)[0] == 7
+    wait_until(lambda: not node.acceptor.associations)
 
 
 @pytest.mark.wire
