@@ -2,9 +2,11 @@
 
 The rules are those that POSIX gives and journalling file systems keep: an entry of a folder is certain once
 that folder was synced after it, content is certain once the file was synced; whatever was not may be there,
-not there, and content also half there, each independently of the others. The index may be at any commit up
-to the crash, or gone (``synchronous=NORMAL`` promises no more). A process that is killed leaves the state in
-which everything happened, which is one of these.
+not there, and content also half there, each independently of the others. A file system with an ordered
+journal promises two things more: a sync of a file keeps the names it was given before, and content that was
+written out is there wherever a name is that came after it. The index may be at any commit up to the crash,
+or gone (``synchronous=NORMAL`` promises no more). A process that is killed leaves the state in which
+everything happened, which is one of these.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from scp.archive import intake
 from scp.archive.index import IndexDatabase
 
 FOLDER = -1
@@ -58,6 +61,13 @@ class Wrote:
 
 
 @dataclass(frozen=True)
+class WrittenOut:
+    """A file's content was handed to the disk, which a journal keeps in the order of names."""
+
+    inode: int
+
+
+@dataclass(frozen=True)
 class Synced:
     """A file (by inode) or a folder (by path) was synced."""
 
@@ -79,7 +89,7 @@ class Acknowledged:
     what: str
 
 
-Operation = Entry | Removed | Wrote | Synced | Committed | Acknowledged
+Operation = Entry | Removed | Wrote | WrittenOut | Synced | Committed | Acknowledged
 
 
 @dataclass(frozen=True)
@@ -130,10 +140,15 @@ def _adopt(index: Path, root: Path) -> None:
 
 
 class Recorder:
-    """Writes down what happens below *top* while it is entered; *unsynced* are files nobody synced yet."""
+    """Writes down what happens below *top* while it is entered; *unsynced* are files nobody synced yet.
 
-    def __init__(self, top: Path, index: Path, unsynced: tuple[Path, ...] = ()) -> None:
-        self.top, self._index = top, index
+    *journal* tells whether the file system keeps the order of content and names.
+    """
+
+    def __init__(
+        self, top: Path, index: Path, unsynced: tuple[Path, ...] = (), *, journal: bool = False
+    ) -> None:
+        self.top, self._index, self._journal = top, index, journal
         self.operations: list[Operation] = []
         self._contents: dict[int, bytes] = {}
         self.base: dict[Path, int] = {}
@@ -157,6 +172,8 @@ class Recorder:
             for name in ("open", "link", "unlink", "rename", "replace", "mkdir", "fsync", "fdatasync"):
                 if name != blind:
                     patched.setattr(os, name, self._watching(name, getattr(os, name)))
+            if blind != "write_out":
+                patched.setattr(intake, "write_out", self._writing_out(intake.write_out))
             patched.setattr(io, "open", self._opening(io.open))
             patched.setattr(IndexDatabase, "writing", self._committing(IndexDatabase.writing))
             yield self
@@ -184,8 +201,8 @@ class Recorder:
         if count == len(self.operations):
             databases.add(b"")
         told = frozenset(one.what for one in done if isinstance(one, Acknowledged))
-        contents = self._possible_contents(done)
         for lost in _subsets(uncertain):
+            contents = self._possible_contents(done, lost)
             tree = self._tree([one for at, one in moves if at not in lost])
             inodes = sorted(set(tree.values()) - {FOLDER})
             for chosen in itertools.product(*(contents.get(inode, [b""]) for inode in inodes)):
@@ -195,8 +212,11 @@ class Recorder:
                     yield State(named, database, told, count)
 
     def _is_certain(self, at: int, move: Entry | Removed, done: list[Operation]) -> bool:
-        synced = {one.folder for one in done[at:] if isinstance(one, Synced)}
-        return move.folders <= synced
+        later = [one for one in done[at:] if isinstance(one, Synced)]
+        named = self._journal and isinstance(move, Entry) and move.inode != FOLDER
+        if named and any(one.folder is None and one.inode == move.inode for one in later):
+            return True
+        return move.folders <= {one.folder for one in later}
 
     def _tree(self, moves: list[Entry | Removed]) -> dict[Path, int]:
         tree = dict(self.base)
@@ -210,20 +230,36 @@ class Recorder:
                 tree[move.path] = move.inode
         return tree
 
-    def _possible_contents(self, done: list[Operation]) -> dict[int, list[bytes]]:
-        """Return what each file may hold: what was synced, what was written since, and half of that."""
+    def _possible_contents(self, done: list[Operation], lost: frozenset[int]) -> dict[int, list[bytes]]:
+        """Return what each file may hold: what was synced, what was written since, and half of that.
+
+        *lost* are the operations of *done* that left no trace.
+        """
         certain = dict(self.base_contents)
         latest = dict(certain)
-        for one in done:
+        for at, one in enumerate(done):
             if isinstance(one, Wrote):
                 latest[one.inode] = one.content
-            elif isinstance(one, Synced) and one.folder is None:
-                certain[one.inode] = latest.get(one.inode, b"")
+            elif inode := self._kept_by(at, done, lost):
+                certain[inode] = latest.get(inode, b"")
         found = {}
         for inode, content in latest.items():
             old = certain.get(inode, b"")
             found[inode] = [content] if old == content else [content, old, content[: len(content) // 2]]
         return found
+
+    def _kept_by(self, at: int, done: list[Operation], lost: frozenset[int]) -> int:
+        """Return the file whose content the operation *at* keeps, 0 for none.
+
+        It is one that was synced, or that was written out and has a name since.
+        """
+        one = done[at]
+        if isinstance(one, Synced) and one.folder is None:
+            return one.inode
+        if not self._journal or not isinstance(one, WrittenOut):
+            return 0
+        later = (name for n, name in enumerate(done) if n > at and n not in lost)
+        return one.inode if any(isinstance(n, Entry) and n.inode == one.inode for n in later) else 0
 
     # watching
 
@@ -285,6 +321,14 @@ class Recorder:
         if path == self.top or self._is_ours(path):
             folder = path if path.is_dir() else None
             self.operations.append(Synced(0 if folder else os.fstat(descriptor).st_ino, folder))
+
+    def _writing_out(self, real: Callable[[int], None]) -> Callable[[int], None]:
+        def write_out(descriptor: int) -> None:
+            self._before_sync(descriptor)
+            real(descriptor)
+            self.operations.append(WrittenOut(os.fstat(descriptor).st_ino))
+
+        return write_out
 
     def _opening(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(file: Any, *arguments: Any, **options: Any) -> Any:

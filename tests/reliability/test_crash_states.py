@@ -12,10 +12,12 @@ from pydicom.dataset import Dataset
 
 from scp import config
 from scp.archive import Archive
+from scp.archive.durability import Syncing
 from scp.archive.filing import Filing
+from scp.model import Origin
 from tests.archive.conftest import sent, store_into
 from tests.builders import image, write
-from tests.reliability.crashes import Recorder, State
+from tests.reliability.crashes import Recorder, State, WrittenOut
 
 ONE, OTHER, SECOND = image(0), image(0, SeriesDescription="other content"), image(1)
 
@@ -90,11 +92,25 @@ def content_key(data_set: bytes) -> str:
     return data_set.hex()[-64:] + str(len(data_set)) + str(hash(data_set))
 
 
-VERSIONS = {content_key(sent(ds)[1]): ds for ds in (ONE, OTHER, SECOND)}
+SENT = {id(ds): sent(ds)[1] for ds in (ONE, OTHER, SECOND)}
+"""What a sender sends of each: to encode it again for every state would take a third of the time."""
+
+KEYS = {id(ds): content_key(SENT[id(ds)]) for ds in (ONE, OTHER, SECOND)}
+VERSIONS = {KEYS[id(ds)]: ds for ds in (ONE, OTHER, SECOND)}
 
 
-def record(work: Work, disk: Path, *, blind: str = "") -> Recorder:
-    """Do the work once and return what it did to the disk."""
+@pytest.fixture(autouse=True)
+def syncing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Syncing:
+    """Sync as on a file system of which nothing is known, or as on one with a journal (``Syncing.ONCE``)."""
+    asked: Syncing = getattr(request, "param", Syncing.TWICE)
+    monkeypatch.setattr(
+        "scp.archive.archive.syncing_of", lambda _folder, *, durable: asked if durable else Syncing.NEVER
+    )
+    return asked
+
+
+def record(work: Work, disk: Path, *, blind: str = "", journal: bool = False) -> Recorder:
+    """Do the work once and return what it did to the disk; with a *journal* or without."""
     top = disk / "work"
     top.mkdir()
     root, theirs = top / "archive", ()
@@ -106,7 +122,7 @@ def record(work: Work, disk: Path, *, blind: str = "") -> Recorder:
         path = write(ds, root / "theirs" / "a.dcm")
         os.utime(path, (1_700_000_000, 1_700_000_000))
         theirs = (path.parent, path)
-    recorder = Recorder(top, root / ".scp" / "index.sqlite", theirs)
+    recorder = Recorder(top, root / ".scp" / "index.sqlite", theirs, journal=journal)
     with recorder.recording(blind), Archive.open(settings_of(root)) as archive:
         archive.sweep()
         work.do(archive, recorder)
@@ -130,7 +146,7 @@ def complaints(state: State, disk: Path) -> list[str]:
 def _complaints(state: State, archive: Archive) -> Iterator[str]:
     kept = [path for path in _visible(archive.root) if path.parent.name != "theirs"]
     for path in kept:
-        if not any(path.read_bytes().endswith(sent(ds)[1]) for ds in VERSIONS.values()):
+        if not any(path.read_bytes().endswith(data_set) for data_set in SENT.values()):
             yield f"{path.name} is no whole instance"
     if list((archive.root / ".scp" / "spool").iterdir()):
         yield "the spool is not empty"
@@ -140,17 +156,24 @@ def _complaints(state: State, archive: Archive) -> Iterator[str]:
         yield f"an acknowledged instance is lost, {VERSIONS[key].SeriesDescription}"
     if "kept" in told and archive.conflicts():
         yield "a settled conflict is back"
-    if {content_key(sent(ds)[1]) for ds in (ONE, OTHER)} <= contents and not archive.conflicts():
+    if {KEYS[id(ONE)], KEYS[id(OTHER)]} <= contents and not archive.conflicts():
         yield "a conflict is not listed"
     if "removed" in told and contents:
         yield "a removed instance is back"
     if "rejected" in told and archive.rejected() != {ONE.SOPInstanceUID}:
         yield "a rejection is forgotten"
     for ds in (ONE, SECOND):
-        store_into(archive, ds)
-        if content_key(sent(ds)[1]) not in {content_key(data) for data in _served(archive)}:
+        _store_again(archive, ds)
+        if KEYS[id(ds)] not in {content_key(data) for data in _served(archive)}:
             yield "what is sent again is not served"
     yield from (f"verify: {damage.detail}" for damage in archive.verify())
+
+
+def _store_again(archive: Archive, ds: Dataset) -> None:
+    origin = Origin(ds.SOPClassUID, ds.SOPInstanceUID, ds.file_meta.TransferSyntaxUID, "SENDER")
+    incoming = archive.begin(origin)
+    incoming.write(SENT[id(ds)])
+    incoming.commit()
 
 
 def _visible(root: Path) -> list[Path]:
@@ -170,11 +193,39 @@ def _data_set(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", WORKS)
 def test_every_state_that_a_crash_may_leave_is_recovered_from(name: str, disk: Path) -> None:
-    recorder = record(WORKS[name], disk)
+    assert not _all_complaints(name, record(WORKS[name], disk), disk)
+
+
+ONE_WAIT = ("store into a new archive", "store a second of a series", "duplicate")
+"""What is done otherwise where one wait for the disk is enough."""
+
+
+@pytest.mark.parametrize("syncing", [Syncing.ONCE], indirect=True, ids=["one wait"])
+@pytest.mark.parametrize("name", ONE_WAIT)
+def test_with_a_journal_one_wait_for_the_disk_is_enough(name: str, disk: Path, syncing: Syncing) -> None:
+    recorder = record(WORKS[name], disk, journal=True)
+    assert not _all_complaints(name, recorder, disk)
+    assert name == "duplicate" or any(isinstance(one, WrittenOut) for one in recorder.operations)
+
+
+def _all_complaints(name: str, recorder: Recorder, disk: Path) -> set[str]:
     states = list(recorder.states())
-    found = {f"after {state.crash_after}: {text}" for state in states for text in complaints(state, disk)}
     print(f"{name}: {len(states)} states, {len(recorder.operations)} operations")
-    assert not found
+    return {f"after {state.crash_after}: {text}" for state in states for text in complaints(state, disk)}
+
+
+@pytest.mark.parametrize("syncing", [Syncing.ONCE], indirect=True, ids=["one wait"])
+@pytest.mark.parametrize(
+    ("blind", "journal"),
+    [("write_out", True), ("fsync", True), ("", False)],
+    ids=["order", "wait", "journal"],
+)
+def test_control_without_order_wait_or_journal_one_wait_is_not_enough(
+    disk: Path, blind: str, journal: bool, syncing: Syncing
+) -> None:
+    recorder = record(WORKS["store a second of a series"], disk, blind=blind, journal=journal)
+    found = (text for state in recorder.states() for text in complaints(state, disk))
+    assert any("lost" in text or "no whole instance" in text for text in found)
 
 
 CONTROLS = {
