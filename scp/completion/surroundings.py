@@ -58,17 +58,17 @@ class Surroundings:
     """Where one request may look.
 
     *top* is the batch folder (for the command line, the folder of ``--within``): the search ``ancestors``
-    never leaves it. *searches* run in their order. Without an *archive* only folders are searched; without
-    *arrivals*, what a peer sends is seen when its retrieval ends. *retrieve* is false for a dry run: peers
-    are asked, nothing is fetched. *rejected* are the SOP Instance UIDs that rejection notes name: nobody
-    looks for those. *peer_states* lives as long as the node. *clock* gives seconds that never
-    go back.
+    never leaves it. *searches* run in their order, ``time_radius`` through *time_radii_s*. Without *archive*
+    only folders are searched; without *arrivals*, what a peer sends is seen when its retrieval ends.
+    *retrieve* is false for a dry run: peers are asked, nothing is fetched. *rejected* are the SOP Instance
+    UIDs that rejection notes name: nobody looks for those. *peer_states* lives as long as the node. *clock*
+    gives seconds that never go back.
     """
 
     read_folder: FolderReader
     top: Path
-    searches: tuple[str, ...] = ("ancestors", "time_radius", "index", "peers")
-    time_radii_s: tuple[float, ...] = (600.0, 3600.0, 86400.0, 604800.0)
+    searches: tuple[str, ...] = ()
+    time_radii_s: tuple[float, ...] = ()
     archive: ArchiveIndex | None = None
     arrivals: Arrivals | None = None
     peers: tuple[Peer, ...] = ()

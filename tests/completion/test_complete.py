@@ -48,6 +48,8 @@ def everywhere(archive: ArchiveTwin) -> Surroundings:
     return Surroundings(
         read_folder=Reader(),
         top=archive.root / "batch",
+        searches=Completion().searches,
+        time_radii_s=Completion().time_radius,
         archive=archive,
         peers=(peer("PACS"),),
         peer_archives=PeersTwin({"PACS": PeerTwin(archive, slices)}),

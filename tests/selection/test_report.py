@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from scp.config import Config
 from scp.errors import Code
 from scp.model import FileFacts, Policy, Search, SelectionRules
 from scp.selection import as_json, counts, image_comments, markers, position_mm, select
@@ -16,6 +17,10 @@ def folder_with_strangers(*gone: int, count: int = 120):
         FileFacts(path=FOLDER / f"{k}.png", reason=Code.NOT_DICOM, preamble=False) for k in range(2)
     ]
     return slices, strangers
+
+
+def test_a_configuration_that_says_nothing_has_the_rules_that_stand_here():
+    assert Config().rules() == SelectionRules()
 
 
 def test_image_comments_say_verdict_used_excluded_missing_and_found():
