@@ -35,8 +35,13 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def limit_files_of(served: Served, size: int) -> None:
-    """Let no file of the node grow beyond *size*: what it writes then fails as on a full disk (EFBIG)."""
-    resource.prlimit(served.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    """Let no file of the node grow beyond *size*: what it writes then fails as on a full disk (EFBIG).
+
+    Nor those of the processes that it started, and of their children to come.
+    """
+    started = Path(f"/proc/{served.pid}/task/{served.pid}/children").read_text(encoding="ascii").split()
+    for pid in (served.pid, *map(int, started)):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def left_behind(root: Path) -> list[Path]:
@@ -75,6 +80,8 @@ def test_a_disk_that_is_full_for_the_index_refuses_and_keeps_nothing(served: Ser
 def test_a_disk_that_is_full_during_a_result_refuses_with_the_reason(served: Served, tmp_path: Path) -> None:
     paths = write_series(series(20, rows=64, columns=64), tmp_path / "in")
     assert served.client.store(*paths) == [0x0000] * 20
+    sagittal = planes_of(image().SeriesInstanceUID, "SAGITTAL")
+    assert served.client.get_status(**sagittal)[0] == 0x0000  # the fork server has compiled what it writes
     limit_files_of(served, 2048)
     keys = planes_of(image().SeriesInstanceUID)
     status, comment = served.client.get_status(**keys)
