@@ -35,12 +35,12 @@ def render_chunk(
 ) -> None:
     """Write *planes* of *plan* to *out* (planes, rows, columns): stored values, unsigned ones as their bits.
 
-    *sample* is the colour channel, 0 for gray.
+    *sample* is the colour channel, 0 for gray. *out* is contiguous.
     """
     table = volume.table
-    starts, steps = walk(plan, planes, table)
+    offsets_mm, weights = plan.samples()
+    starts, steps = walk(plan, planes, offsets_mm, table)
     slices = np.column_stack([table.heights_mm, table.drift, volume.usable])
-    weights = plan.samples()[1]
     sampling = Sampling(ORDERS[interpolation], METHODS[plan.request.method], table.is_even)
     flip = np.int16(-32768 if volume.bias else 0)
     storage = Storage(
@@ -50,7 +50,8 @@ def render_chunk(
         np.int16(volume.outside) ^ flip,
         flip,
     )
-    arguments = (volume.values[sample], starts, steps, slices, weights, sampling, storage)
+    voxels = np.ascontiguousarray(volume.values[sample])
+    arguments = (voxels, starts, steps, slices, weights, sampling, storage)
     kernel_of(volume, plan, steps, interpolation)(*arguments, out)
 
 
@@ -88,9 +89,9 @@ def kernel_of(
     return render_general
 
 
-def walk(plan: PlanePlan, planes: range, table: SliceTable) -> tuple[Floats, Floats]:
-    """Return *starts* and *steps* as in ``kernels.records``."""
-    firsts = np.array(plan.positions[planes.start : planes.stop])[:, np.newaxis] + plan.samples()[0]
+def walk(plan: PlanePlan, planes: range, offsets_mm: Floats, table: SliceTable) -> tuple[Floats, Floats]:
+    """Return *starts* and *steps* as in ``kernels.records``; *offsets_mm* (samples, 3) of a pixel."""
+    firsts = np.array(plan.positions[planes.start : planes.stop])[:, np.newaxis] + offsets_mm
     steps = np.array([plan.column_cosine, plan.row_cosine]) * plan.spacing_mm
     return _local_step(table, firsts - table.origin), _local_step(table, steps)
 

@@ -34,7 +34,8 @@ def render(
 ) -> Plane:
     """Return plane *index* of *plan*: (rows, columns), or (rows, columns, 3) for colour.
 
-    The type is ``volume.dtype``. *out*, of that shape and type, is written to and returned where given.
+    The type is ``volume.dtype``. *out*, contiguous and of that shape and type, is written to and returned
+    where given.
     """
     plane = np.empty(_shape(volume, plan, 1)[1:], volume.dtype) if out is None else out
     render_planes(volume, plan, range(index, index + 1), interpolation, plane[np.newaxis])

@@ -153,7 +153,7 @@ def test_each_kernel_has_its_planes(kernel):
     shape = SHAPES["tilted"]
     planes = planned(shape, FAMILIES[kernel])
     scene = volume(shape, noise(shape))
-    steps = compiled.walk(planes, range(1), scene.table)[1]
+    steps = compiled.walk(planes, range(1), planes.samples()[0], scene.table)[1]
     assert compiled.kernel_of(scene, planes, steps, Interpolation.LINEAR).__name__ == kernel
 
 

@@ -8,6 +8,8 @@ fixed point (32 bits of fraction), at the border point by point.
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators
 # compiled code: numba infers the types from the arrays it is given
 
+from typing import NamedTuple
+
 import numpy as np
 
 from scp.reconstruction.kernels.lines import fill
@@ -25,7 +27,16 @@ from scp.reconstruction.kernels.places import (
     kernel,
     run,
 )
-from scp.reconstruction.kernels.records import ACROSS, DOWN, USABLE
+from scp.reconstruction.kernels.records import (
+    ACROSS,
+    DOWN,
+    USABLE,
+    Floats,
+    Floats32,
+    Pixels,
+    Sampling,
+    Storage,
+)
 from scp.reconstruction.kernels.slabs import add, add_true, begin, finish
 
 FRACTION = 32
@@ -39,67 +50,95 @@ PADDED = 1e-5
 """By how much the weight of true voxels is not one where some are padding; cubic weights may be negative."""
 
 
-@entry
-def render_general(volume, starts, steps, slices, weights, sampling, storage, out):
+class Room(NamedTuple):
+    """What one call works in: lines of a row of pixels, places, taps of the three axes."""
+
+    line: Floats32
+    held: Floats32
+    total: Floats32
+    weight: Floats32
+    place: Floats
+    start: Floats
+    step: Floats
+    k_taps: Floats
+    j_taps: Floats
+    i_taps: Floats
+
+
+def render_general(
+    volume: Pixels,
+    starts: Floats,
+    steps: Floats,
+    slices: Floats,
+    weights: Floats,
+    sampling: Sampling,
+    storage: Storage,
+    out: Pixels,
+) -> None:
     """Write *out*; arguments as in ``records``."""
+    columns = out.shape[2]
+    room = Room(
+        line=np.empty(columns, np.float32),
+        held=np.empty(columns, np.float32),
+        total=np.empty(columns, np.float32),
+        weight=np.empty(columns, np.float32),
+        place=np.empty(3),
+        start=np.empty(3),
+        step=np.empty(3),
+        k_taps=np.empty((4, 2)),
+        j_taps=np.empty((4, 2)),
+        i_taps=np.empty((4, 2)),
+    )
+    make_general(volume, starts, steps, slices, weights, sampling, storage, room, out)
+
+
+@entry
+def make_general(volume, starts, steps, slices, weights, sampling, storage, room, out):
+    """Do the work of :func:`render_general` in *room*."""
     planes, rows, columns = out.shape
-    method, simple = sampling.method, sampling.order == LINEAR and not storage.has_holes
-    line, held = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    total, weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    place, start, step = np.empty(3), np.empty(3), np.empty(3)
-    k_taps, j_taps, i_taps, one = np.empty((4, 2)), np.empty((4, 2)), np.empty((4, 2)), np.float32(1.0)
+    voxels, place = volume.reshape(-1), room.place
     for p in range(planes):
         for r in range(rows):
-            begin(method, total, weight)
+            begin(sampling.method, room.total, room.weight)
             for s in range(len(weights)):
                 for axis in range(3):
                     place[axis] = starts[p, s, axis] + r * steps[DOWN, axis]
                 column = NONE
                 while column < columns:
-                    end = run(place, steps[ACROSS], slices, sampling.even, column, columns, start, step)
-                    first, last = clip(volume.shape, start, step, column, end)
+                    end = run(
+                        place, steps[ACROSS], slices, sampling.even, column, columns, room.start, room.step
+                    )
+                    first, last = clip(volume.shape, room.start, room.step, column, end)
                     column = end
-                    if first >= last:
-                        continue
-                    if simple:
-                        linear(volume, start, step, first, last, line)
-                        inner = line[first:last]
-                        add(
-                            method,
-                            weights[s],
-                            inner,
-                            inner,
-                            one,
-                            np.float32(0.0),
-                            total[first:last],
-                            weight[first:last],
-                        )
-                        continue
-                    fill(held[first:last], np.float32(0.0))
-                    if sampling.order == LINEAR and storage.all_usable:
-                        linear_true(volume, storage.padding, start, step, first, last, line, held)
-                    taps = (k_taps, j_taps, i_taps)
-                    point_by_point(
-                        volume, start, step, first, last, sampling, slices, storage, taps, line, held
-                    )
-                    add_true(
-                        method,
-                        weights[s],
-                        line[first:last],
-                        held[first:last],
-                        total[first:last],
-                        weight[first:last],
-                    )
-            finish(method, total, weight, storage, out[p, r])
+                    if first < last:
+                        take(volume, voxels, first, last, weights[s], slices, sampling, storage, room)
+            finish(sampling.method, room.total, room.weight, storage, out[p, r])
 
 
 @kernel
-def linear(volume, start, step, first, last, line):
+def take(volume, voxels, first, last, sample_weight, slices, sampling, storage, room):
+    """Add a sample to the columns [first, last), which one affine map takes into the volume."""
+    start, step, line, held = room.start, room.step, room.line, room.held
+    inner, total, weight = line[first:last], room.total[first:last], room.weight[first:last]
+    if sampling.order == LINEAR and not storage.has_holes:
+        linear(volume, voxels, start, step, first, last, line)
+        add(sampling.method, sample_weight, inner, inner, np.float32(1.0), np.float32(0.0), total, weight)
+        return
+    fill(held[first:last], np.float32(0.0))
+    if sampling.order == LINEAR and storage.all_usable:
+        linear_true(volume, voxels, storage.padding, start, step, first, last, line, held)
+    taps = (room.k_taps, room.j_taps, room.i_taps)
+    point_by_point(volume, start, step, first, last, sampling, slices, storage, taps, line, held)
+    add_true(sampling.method, sample_weight, inner, held[first:last], total, weight)
+
+
+@kernel
+def linear(volume, voxels, start, step, first, last, line):
     """Write linear values of the columns [first, last) to *line*; no voxel is padding."""
     low, high = interior(volume.shape, start, step, first, last)
     for c in range(first, low):
         line[c] = linear_at(volume, start[0] + step[0] * c, start[1] + step[1] * c, start[2] + step[2] * c)
-    linear_inside(volume, start, step, low, high, line)
+    linear_inside(volume, voxels, start, step, low, high, line)
     for c in range(high, last):
         line[c] = linear_at(volume, start[0] + step[0] * c, start[1] + step[1] * c, start[2] + step[2] * c)
 
@@ -150,10 +189,13 @@ def fraction(place):
 
 
 @kernel
-def linear_inside(volume, start, step, low, high, line):
+def linear_inside(volume, voxels, start, step, low, high, line):
     """Write the columns [low, high), of which every one has all of its eight voxels."""
-    voxels = volume.reshape(-1)
-    row, slice_, right = np.uint64(volume.shape[2]), np.uint64(volume[0].size), np.uint64(1)
+    row, slice_, right = (
+        np.uint64(volume.shape[2]),
+        np.uint64(volume.shape[1] * volume.shape[2]),
+        np.uint64(1),
+    )
     k, j, i = (
         fixed(start[0] + step[0] * low),
         fixed(start[1] + step[1] * low),
@@ -172,11 +214,14 @@ def linear_inside(volume, start, step, low, high, line):
 
 
 @kernel
-def linear_true(volume, padding, start, step, first, last, line, held):
+def linear_true(volume, voxels, padding, start, step, first, last, line, held):
     """Write the columns all of whose eight voxels exist and are true; they hold all of the weight."""
     low, high = interior(volume.shape, start, step, first, last)
-    voxels = volume.reshape(-1)
-    row, slice_, right = np.uint64(volume.shape[2]), np.uint64(volume[0].size), np.uint64(1)
+    row, slice_, right = (
+        np.uint64(volume.shape[2]),
+        np.uint64(volume.shape[1] * volume.shape[2]),
+        np.uint64(1),
+    )
     k, j, i = (
         fixed(start[0] + step[0] * low),
         fixed(start[1] + step[1] * low),

@@ -18,6 +18,9 @@ MOSTLY = np.float32(0.499)
 LOWEST, HIGHEST = np.float32(-32768.0), np.float32(32767.0)
 HALF = np.float32(0.5)
 
+PIECE = np.uint64(32)
+"""Pixels that are made without a test in between: the planes of a chunk."""
+
 
 @kernel
 def fill(array, value):
@@ -73,33 +76,50 @@ def stored(value, flip):
 
 
 @kernel
-def store_pair(volume, k_taps, above, j_taps, beside, low, high, storage, pixels):
-    """Write a line of at most two rows straight to *pixels*: the fastest way, for most thin planes."""
-    a, b = int(k_taps[0, INDEX]), int(k_taps[above - 1, INDEX])
-    c, d = int(j_taps[0, INDEX]), int(j_taps[beside - 1, INDEX])
-    first, second = volume[a, c, low:high], volume[b, d, low:high]
+def store_pair(volume, voxels, k_taps, above, j_taps, beside, low, count, storage, pixels, at):
+    """Write a line of at most two rows straight to *pixels* from *at* on: the fastest way for thin planes.
+
+    *voxels* are those of *volume* in one line: to make a view of a row takes longer than to blend it.
+    """
+    first = row_start(volume.shape, k_taps[0, INDEX], j_taps[0, INDEX]) + np.uint64(low)
+    second = row_start(volume.shape, k_taps[above - 1, INDEX], j_taps[beside - 1, INDEX]) + np.uint64(low)
     w, v = np.float32(k_taps[0, WEIGHT] * j_taps[0, WEIGHT]), np.float32(0.0)
     if above * beside > 1:
         v = np.float32(k_taps[above - 1, WEIGHT] * j_taps[beside - 1, WEIGHT])
-    flip = storage.flip
     if storage.has_holes:
-        store_pair_true(first, second, w, v, storage, pixels)
-    elif above * beside == 1:
-        for i in range(len(first)):
-            pixels[i] = first[i] ^ flip
+        store_pair_true(voxels, first, second, w, v, storage, pixels, at, np.uint64(count))
     else:
-        for i in range(len(first)):
-            pixels[i] = np.int16(np.floor(w * np.float32(first[i]) + v * np.float32(second[i]) + HALF)) ^ flip
+        store_sum(voxels, first, second, w, v, storage.flip, pixels, at, np.uint64(count))
+
+
+@inlined
+def store_sum(voxels, first, second, w, v, flip, pixels, at, size):
+    """Write the weighted sum of two rows of voxels, none of them padding."""
+    rest = size & ~(PIECE - np.uint64(1))
+    for start in range(np.uint64(0), rest, PIECE):
+        for i in range(start, start + PIECE):
+            value = w * np.float32(voxels[first + i]) + v * np.float32(voxels[second + i])
+            pixels[at + i] = np.int16(np.floor(value + HALF)) ^ flip
+    for i in range(rest, size):
+        value = w * np.float32(voxels[first + i]) + v * np.float32(voxels[second + i])
+        pixels[at + i] = np.int16(np.floor(value + HALF)) ^ flip
+
+
+@inlined
+def row_start(shape, k, j):
+    """Return the number of the first voxel of row *j* of slice *k*."""
+    return np.uint64((int(k) * shape[1] + int(j)) * shape[2])
 
 
 @kernel
-def store_pair_true(first, second, w, v, storage, pixels):
+def store_pair_true(voxels, first, second, w, v, storage, pixels, at, size):
     """Write the weighted sum of two rows of voxels where enough of it is not padding."""
     none, nothing, outside, flip = storage.padding, np.float32(0.0), storage.outside, storage.flip
-    for i in range(len(first)):
-        a = w if np.int32(first[i]) != none else nothing
-        b = v if np.int32(second[i]) != none else nothing
+    for i in range(size):
+        one, other = voxels[first + i], voxels[second + i]
+        a = w if np.int32(one) != none else nothing
+        b = v if np.int32(other) != none else nothing
         held = a + b
-        value = (a * np.float32(first[i]) + b * np.float32(second[i])) / max(held, MOSTLY)
+        value = (a * np.float32(one) + b * np.float32(other)) / max(held, MOSTLY)
         pixel = np.int16(np.floor(value + HALF)) ^ flip
-        pixels[i] = pixel if held >= MOSTLY else outside
+        pixels[at + i] = pixel if held >= MOSTLY else outside

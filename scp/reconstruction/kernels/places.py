@@ -14,8 +14,12 @@ from numba import njit
 
 from scp.reconstruction.kernels.records import ACROSS, DOWN, DRIFT_COLUMNS, DRIFT_ROWS, HEIGHT
 
-rules = partial(njit, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "nnan"})
-"""How everything here is compiled: without the interpreter's lock, no order of operations changed."""
+rules = partial(njit, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "nnan"}, _nrt=False)
+"""How everything here is compiled: without the interpreter's lock, no order of operations changed.
+
+Without ``_nrt`` nothing can be allocated and references to arrays are not counted. To count them cost more
+than the pixels: one atomic addition, on a number that all threads share, for each row looked at.
+"""
 
 entry = rules(cache=True)
 """A kernel that Python calls: it alone is kept on disk, with all that it calls inside."""
@@ -34,6 +38,9 @@ EDGE = 1e-5
 
 ALIGNED = 1e-6
 """Voxels by which a point may miss a voxel's centre and still be that voxel: 1/15 of a value at most."""
+
+NO_PLACE = -1e30
+"""What nothing lies at."""
 
 INDEX, WEIGHT = 0, 1
 """Columns of the taps (4, 2) of an axis."""

@@ -1,8 +1,7 @@
 """What the kernels are told.
 
-Arrays are arguments of their own and tuples hold numbers only: an array taken out of a tuple is counted by
-compiled code each time, which costs more than blending a row of voxels. Places are in the coordinates of the
-first slice: height along the normal in mm, then row and column in voxels.
+Places are in the coordinates of the first slice: height along the normal in mm, then row and column in
+voxels. Compiled code allocates nothing, so each family has a ``Room``, in which one call of it works.
 
 * ``volume`` int16 (slices, rows, columns);
 * ``starts`` float64 (planes, samples, 3): places of the first pixels; ``steps`` (2, 3): from row to row and
@@ -15,6 +14,11 @@ first slice: height along the normal in mm, then row and column in voxels.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Pixels = NDArray[np.int16]
 
 AVERAGE, MAXIMUM, MINIMUM = 0, 1, 2
 

@@ -9,6 +9,7 @@ long as its slot of the ring is not wanted by another.
 # compiled code: numba infers the types from the arrays it is given
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from scp.reconstruction.kernels.places import (
     EDGE,
     INDEX,
     NEAREST,
+    NO_PLACE,
     NONE,
     WEIGHT,
     axis_taps,
@@ -27,96 +29,159 @@ from scp.reconstruction.kernels.places import (
     kernel,
     locate_pixel,
 )
-from scp.reconstruction.kernels.records import ACROSS
+from scp.reconstruction.kernels.records import ACROSS, Floats, Floats32, Pixels, Sampling, Storage
 from scp.reconstruction.kernels.slabs import add, add_true, begin, finish, mix
 
 RING = 64
 """Lines that are kept: with 512 columns they stay in the second cache."""
 
 
-@entry
-def render_rows(volume, starts, steps, slices, weights, sampling, storage, out):
+class Room(NamedTuple):
+    """What one call works in.
+
+    *lines* (RING, columns): rows of voxels as the pixels need them; *holds*: the weight of true voxels there;
+    *known* (RING, 3): which row of voxels, at which k and i, lies in each slot; *table*: taps of each column.
+    """
+
+    lines: Floats32
+    holds: Floats32
+    known: Floats
+    line: Floats32
+    held: Floats32
+    total: Floats32
+    weight: Floats32
+    voxels: Floats32
+    voxels_held: Floats32
+    table: Floats
+    k_taps: Floats
+    j_taps: Floats
+    found: Floats
+
+
+def render_rows(
+    volume: Pixels,
+    starts: Floats,
+    steps: Floats,
+    slices: Floats,
+    weights: Floats,
+    sampling: Sampling,
+    storage: Storage,
+    out: Pixels,
+) -> None:
     """Write *out*; arguments as in ``records``."""
+    columns, size = out.shape[2], volume.shape[2]
+    room = Room(
+        lines=np.empty((RING, columns), np.float32),
+        holds=np.empty((RING, columns), np.float32),
+        known=np.full((RING, 3), NO_PLACE),
+        line=np.empty(columns, np.float32),
+        held=np.empty(columns, np.float32),
+        total=np.empty(columns, np.float32),
+        weight=np.empty(columns, np.float32),
+        voxels=np.empty(size, np.float32),
+        voxels_held=np.empty(size, np.float32),
+        table=np.empty((columns, 4, 2)),
+        k_taps=np.empty((4, 2)),
+        j_taps=np.empty((4, 2)),
+        found=np.empty((4, 2)),
+    )
+    make_rows(volume, starts, steps, slices, weights, sampling, storage, room, out)
+
+
+@entry
+def make_rows(volume, starts, steps, slices, weights, sampling, storage, room, out):
+    """Do the work of :func:`render_rows` in *room*."""
     planes, rows, columns = out.shape
     order, method, samples = sampling.order, sampling.method, len(weights)
-    step, even, no_place = steps[ACROSS, 2], slices[:0], -1e30
-    lines, holds = np.empty((RING, columns), np.float32), np.empty((RING, columns), np.float32)
-    known = np.empty((RING, 3))  # which row of voxels, at which k and i, lies in each slot
-    fill(known.reshape(-1), no_place)
-    line, held = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    total, weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    voxels, voxels_held = np.empty(volume.shape[2], np.float32), np.empty(volume.shape[2], np.float32)
-    table, table_start = np.empty((columns, 4, 2)), no_place
-    k_taps, j_taps, found, last_k, above = np.empty((4, 2)), np.empty((4, 2)), np.empty((4, 2)), no_place, 0
+    all_voxels, all_pixels = volume.reshape(-1), out.reshape(-1)
+    step, even, last_k, table_start, above = steps[ACROSS, 2], slices[:0], NO_PLACE, NO_PLACE, 0
     for r in range(rows):
         for p in range(planes):
-            pixels = out[p, r]
-            begun = False
+            written = begun = False
             for s in range(samples):
                 k, j, i = locate_pixel(starts, steps, slices, p, s, r, NONE)
                 first, last = inside_row(k, j, i, step, volume, columns)
                 if first >= last:
                     continue
                 if k != last_k:
-                    above = axis_taps(k, volume.shape[0], order, slices, k_taps)
-                    drop_padded_slices(slices, k_taps, above)
-                    last_k = k
-                beside = axis_taps(j, volume.shape[1], order, even, j_taps)
+                    last_k, above = k, axis_taps(k, volume.shape[0], order, slices, room.k_taps)
+                    drop_padded_slices(slices, room.k_taps, above)
+                beside = axis_taps(j, volume.shape[1], order, even, room.j_taps)
                 aligned = is_aligned(i, step, last, volume.shape[2], order)
                 low, high = span(i, step, first, last, volume.shape[2], order, aligned)
                 if samples == 1 and above * beside <= 2 and aligned:
-                    store_pair(volume, k_taps, above, j_taps, beside, low, high, storage, pixels[first:last])
-                    fill(pixels[:first], storage.outside)
-                    fill(pixels[last:], storage.outside)
-                    break
+                    at, count = np.uint64((p * rows + r) * columns + first), last - first
+                    store_pair(
+                        volume, all_voxels, room.k_taps, above, room.j_taps, beside,
+                        low, count, storage, all_pixels, at,
+                    )  # fmt: skip
+                    if count < columns:
+                        fill(out[p, r, :first], storage.outside)
+                        fill(out[p, r, last:], storage.outside)
+                    written = True
+                    continue
                 if not begun:
-                    begin(method, total, weight)
                     begun = True
+                    begin(method, room.total, room.weight)
                 if not aligned and i != table_start:
                     table_start = i
-                    find_columns(i, step, volume.shape[2], order, even, table)
-                for tap in range(beside):
-                    row = int(j_taps[tap, INDEX])
-                    slot = row % RING
-                    found[tap, INDEX], found[tap, WEIGHT] = slot, j_taps[tap, WEIGHT]
-                    if known[slot, 0] == row and known[slot, 1] == k and known[slot, 2] == i:
-                        continue
-                    known[slot, 0], known[slot, 1], known[slot, 2] = row, k, i
-                    a, b = lines[slot, first:last], holds[slot, first:last]
-                    if not aligned:
-                        a, b = voxels[: high - low], voxels_held[: high - low]
-                    if storage.has_holes:
-                        fill(a, np.float32(0.0))
-                        fill(b, np.float32(0.0))
-                        blend_true(volume, storage.padding, k_taps, above, row, low, high, 1.0, a, b)
-                    else:
-                        blend(volume, k_taps, above, row, low, high, a)
-                    if not aligned:
-                        resample(a, low, table[first:last], order, lines[slot, first:last])
-                        if storage.has_holes:
-                            resample(b, low, table[first:last], order, holds[slot, first:last])
-                inner_total, inner_weight = total[first:last], weight[first:last]
-                if storage.has_holes or beside > 2:
-                    mix(lines, found, beside, first, line[first:last])
-                if storage.has_holes:
-                    mix(holds, found, beside, first, held[first:last])
-                    add_true(
-                        method, weights[s], line[first:last], held[first:last], inner_total, inner_weight
-                    )
-                    continue
-                one, other = (
-                    lines[int(found[0, INDEX]), first:last],
-                    lines[int(found[beside - 1, INDEX]), first:last],
-                )
-                w, v = np.float32(found[0, WEIGHT]), np.float32(found[1, WEIGHT] if beside == 2 else 0.0)
-                if beside > 2:
-                    one, w = line[first:last], np.float32(1.0)
-                add(method, weights[s], one, other, w, v, inner_total, inner_weight)
-            else:
-                if begun:
-                    finish(method, total, weight, storage, pixels)
-                else:
-                    fill(pixels, storage.outside)
+                    find_columns(i, step, volume.shape[2], order, even, room.table)
+                keep_lines(volume, k, i, above, beside, low, high, first, last, aligned, order, storage, room)
+                take(method, weights[s], beside, first, last, storage.has_holes, room)
+            if begun:
+                finish(method, room.total, room.weight, storage, out[p, r])
+            elif not written:
+                fill(out[p, r], storage.outside)
+
+
+@kernel
+def keep_lines(volume, k, i, above, beside, low, high, first, last, aligned, order, storage, room):
+    """See to it that the lines of *beside* rows of voxels are in the ring; ``found`` tells where."""
+    for tap in range(beside):
+        row = int(room.j_taps[tap, INDEX])
+        slot = row % RING
+        room.found[tap, INDEX], room.found[tap, WEIGHT] = slot, room.j_taps[tap, WEIGHT]
+        known = room.known[slot]
+        if known[0] == row and known[1] == k and known[2] == i:
+            continue
+        known[0], known[1], known[2] = row, k, i
+        a, b = room.lines[slot, first:last], room.holds[slot, first:last]
+        if not aligned:
+            a, b = room.voxels[: high - low], room.voxels_held[: high - low]
+        if storage.has_holes:
+            fill(a, np.float32(0.0))
+            fill(b, np.float32(0.0))
+            blend_true(volume, storage.padding, room.k_taps, above, row, low, high, 1.0, a, b)
+        else:
+            blend(volume, room.k_taps, above, row, low, high, a)
+        if not aligned:
+            table = room.table[first:last]
+            resample(a, low, table, order, room.lines[slot, first:last])
+            if storage.has_holes:
+                resample(b, low, table, order, room.holds[slot, first:last])
+
+
+@kernel
+def take(method, sample_weight, beside, first, last, has_holes, room):
+    """Add a sample, made of *beside* lines of the ring, to the slab."""
+    line, held, total, weight = (
+        room.line[first:last],
+        room.held[first:last],
+        room.total[first:last],
+        room.weight[first:last],
+    )
+    if has_holes:
+        mix(room.lines, room.found, beside, first, line)
+        mix(room.holds, room.found, beside, first, held)
+        add_true(method, sample_weight, line, held, total, weight)
+        return
+    one = room.lines[int(room.found[0, INDEX]), first:last]
+    other = room.lines[int(room.found[beside - 1, INDEX]), first:last]
+    w, v = np.float32(room.found[0, WEIGHT]), np.float32(room.found[1, WEIGHT] if beside == 2 else 0.0)
+    if beside > 2:
+        mix(room.lines, room.found, beside, first, line)
+        one, w = line, np.float32(1.0)
+    add(method, sample_weight, one, other, w, v, total, weight)
 
 
 @kernel
