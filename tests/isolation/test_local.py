@@ -102,6 +102,26 @@ def test_a_hanging_child_is_refused_by_the_deadline_and_gone() -> None:
     assert caught.value.code == "deadline" and not exists(pid)
 
 
+def test_control_without_limits_the_greedy_child_gets_it_all_and_the_hanging_one_stays() -> None:
+    assert list(run(eat, 512, Limits(memory_bytes=4 << 30, deadline_s=60), never))
+    hanging = run(process_id, None, Limits(memory_bytes=1 << 30, deadline_s=3600), looks := Looks(5))
+    pid = int(next(hanging))
+    with pytest.raises(Cancelled):
+        next(hanging)
+    assert looks.left == 0 and not exists(pid)
+
+
+class Looks:
+    """Cancels when it has been asked so many times."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
 def hang_before_it_reads(_: bytes) -> Iterator[bytes]:
     yield b""
 

@@ -153,13 +153,13 @@ def wait_until(holds: Callable[[], object], seconds: float = 10) -> None:
 def dcmtk(program: Callable[[str], str]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs one of DCMTK's programs without Nagle's delays."""
 
-    def run(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    def run(name: str, *arguments: object, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [program(name), *map(str, arguments)],
             env={"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
         )
 
     return run

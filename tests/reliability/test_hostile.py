@@ -149,7 +149,7 @@ def hold(node: Node, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [350, pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
+    "count", [440, pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])]
 )
 def test_hostile_values_stay_values(node: Node, count: int) -> None:
     hold(node, count)

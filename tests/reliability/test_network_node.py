@@ -154,7 +154,7 @@ class Triggered(MprTwin):
             return None
         if not requesting.may_mpr:
             raise Refused(Code.NOT_AUTHORIZED, "no right")
-        return iter([Planned(())])
+        return (event for event in [Planned(())])
 
 
 def test_each_right_opens_its_own_service_and_no_other(start_node: StartNode, tmp_path: Path) -> None:
@@ -250,6 +250,7 @@ def test_a_long_reconstruction_keeps_its_requestors(
         *keys,
         "127.0.0.1",
         pair.node.port,
+        timeout_s=60 + seconds,
     )
     other.join()
     assert done.returncode == 0, done.stderr
