@@ -220,7 +220,7 @@ class Acceptor:
     def _within_limits(self, association: NodeAssociation, admitted: Admitted) -> Admitted | Rejection:
         """Return *admitted* when there is a place, also one that another association makes."""
         limits = self.config.limits
-        others = {id(a): a for a in self.associations if a.admitted is not None and a.counts}
+        others = {id(a): a for a in self.associations if a.admitted is not None and a.holds_place}
         party = (admitted.calling_ae_title, admitted.address)
         same = [a for a in others.values() if a.party == party]
         if len(same) >= limits.associations_per_peer:

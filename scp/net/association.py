@@ -119,7 +119,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
         return plain_address(str(remote.address_info.address))
 
     @property
-    def counts(self) -> bool:
+    def holds_place(self) -> bool:
         """Tell whether it holds a place: established, or about to be."""
         return not (self.is_aborted or self.is_rejected or self.is_released)
 

@@ -8,7 +8,7 @@ Answers are checked against what was asked; data sets go in and out as the bytes
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -194,7 +194,7 @@ class Requestor:
 
     def _find(
         self, peer: Peer, identifier: Dataset, root_model: str, begin: Callable[[], Deadline]
-    ) -> Iterator[Dataset]:
+    ) -> Generator[Dataset, None, None]:
         deadline = begin()
         contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
@@ -242,7 +242,7 @@ class Requestor:
 class Answers(Iterator[Dataset]):
     """The answers of a query that agree with its identifier; *dropped* counts those that do not."""
 
-    def __init__(self, answers: Iterator[Dataset], identifier: Dataset) -> None:
+    def __init__(self, answers: Generator[Dataset, None, None], identifier: Dataset) -> None:
         self.dropped = 0
         self._answers = answers
         self._identifier = identifier
@@ -256,9 +256,7 @@ class Answers(Iterator[Dataset]):
 
     def close(self) -> None:
         """Cancel what is left of the query."""
-        close = getattr(self._answers, "close", None)
-        if close is not None:
-            close()
+        self._answers.close()
 
 
 class _PickySink:

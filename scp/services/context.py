@@ -50,12 +50,16 @@ class Requesting:
     """Tells which SOP classes whoever gets the objects takes; for a C-MOVE it calls the destination."""
 
 
+class Events(Iterator[Event], Protocol):
+    """What a retrieve yields; whoever took it closes it, also before its end."""
+
+    def close(self) -> None: ...
+
+
 class Reconstructs(Protocol):
     """Recognises requests for planes and makes their answers."""
 
-    def events_of(
-        self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
-    ) -> Iterator[Event] | None:
+    def events_of(self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled) -> Events | None:
         """Return the events of a reconstruction, ``None`` for an ordinary retrieve. Raises ``Refused``.
 
         The iterator may block for minutes and raise ``Refused``, ``Cancelled`` or any ``MprScpError``;

@@ -12,7 +12,7 @@ identifier.
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable
 from io import BytesIO
 
 from pydicom.dataset import Dataset
@@ -26,7 +26,7 @@ from scp.net.association import NodeAssociation, Request
 from scp.net.requestor import LazySender
 from scp.net.sending import Conversion, Originator, Sent, StoreUser, takes
 from scp.services.answered import Answered
-from scp.services.context import ServiceContext
+from scp.services.context import Events, ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
 from scp.services.status import (
@@ -160,7 +160,7 @@ class _Retrieve:
         given_up = self._given_up.is_set()
         return given_up or self._association.is_left_alone(self._request.message.MessageID)
 
-    def _open(self) -> tuple[Iterator[Event], bool]:
+    def _open(self) -> tuple[Events, bool]:
         """Return the events, and whether they are of a reconstruction. Raises ``Refused``."""
         identifier = decoded(self._request.message.Identifier, self._request.transfer_syntax)
         if self._context.mpr is not None:
@@ -172,7 +172,7 @@ class _Retrieve:
             raise Refused(Code.NOT_AUTHORIZED, f"{title} lacks the right {self._right}")
         return self._stored(identifier), False
 
-    def _stored(self, identifier: Dataset) -> Iterator[Event]:
+    def _stored(self, identifier: Dataset) -> Generator[Event, None, None]:
         refs = list(self._context.archive.refs(self._requesting.root_model, identifier))
         self._sender.expect(refs)
         yield Planned(tuple(ref.sop_instance_uid for ref in refs))

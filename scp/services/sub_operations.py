@@ -2,13 +2,15 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from scp.errors import Cancelled, Code, PeerFailed, Refused
 from scp.model import Event, Failed, FileRef, Planned, Produced
 from scp.net.sending import SOP_CLASS_NOT_SUPPORTED, Sent
+from scp.services.context import Events
 from scp.services.status import STORE_WARNINGS, SUCCESS, outcome_of
 
 
@@ -96,7 +98,7 @@ class SubOperations(threading.Thread):
 
     def __init__(
         self,
-        open_events: Callable[[], tuple[Iterator[Event], bool]],
+        open_events: Callable[[], tuple[Events, bool]],
         sender: Sender,
         announce: Callable[[Counts], None],
     ) -> None:
@@ -119,16 +121,12 @@ class SubOperations(threading.Thread):
 
     def run(self) -> None:
         try:
-            events, self.made_here = self._open_events()
-            try:
+            opened, self.made_here = self._open_events()
+            with closing(opened) as events:
                 for event in events:
                     if self._stop.is_set():
                         raise Cancelled("the requestor cancelled")
                     self._take(event)
-            finally:
-                close = getattr(events, "close", None)
-                if close is not None:
-                    close()
         except Exception as error:
             self.error = error
         finally:
