@@ -1,7 +1,7 @@
 """A contact sheet: planes of a series in a labelled grid, as one PNG that a person can look at.
 
-Each picture is shown through the object's own window (VOI LUT, PS3.3 C.11.2), in the shape that Pixel
-Spacing gives it, with the patient's directions at its four edges (C.7.6.1.1.1). It is a picture to see
+Each picture is shown through the object's own window (VOI LUT, PS3.3 C.11.2), or one for all of the sheet
+where they have none, in the shape that Pixel Spacing gives it, with the patient's directions at its four edges (C.7.6.1.1.1). It is a picture to see
 whether planes are right, not one to read them by.
 """
 
@@ -39,7 +39,9 @@ def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 1
     count = min(most, len(every))
     chosen = [every[int((part + 0.5) * len(every) / count)] for part in range(count)]
     opened = lru_cache(maxsize=1)(_object)  # the frames of one object are chosen one after the other
-    grid = _grid([_tile(_plane(*opened(path), frame)) for path, frame in chosen])
+    shown = [_plane(*opened(path), frame) for path, frame in chosen]
+    _give_window(shown)
+    grid = _grid([_tile(plane) for plane in shown])
     first, last = (_plane(*opened(path), frame) for path, frame in (every[0], every[-1]))
     _with_title(grid, title or _title(first, last, len(every))).save(sheet, compress_level=FAST)
 
@@ -74,6 +76,29 @@ def _plane(whole: Dataset, pixels: NDArray[np.generic], frame: int) -> Dataset:
     return ds
 
 
+def _give_window(planes: Sequence[Dataset]) -> None:
+    """Give gray planes without a window one for all: all values of theirs but the outermost percents.
+
+    One each would show an empty plane as bright as a full one.
+    """
+    gray = (ds for ds in planes if ds.pixels.ndim == 2)
+    lacking = [ds for ds in gray if not ("WindowWidth" in ds and "WindowCenter" in ds)]
+    if not lacking:
+        return
+    low, high = np.percentile(np.concatenate([_real_values(ds) for ds in lacking]), (1, 99))
+    for ds in lacking:
+        ds.WindowCenter, ds.WindowWidth = (low + high) / 2, max(high - low, 1e-6)
+
+
+def _real_values(ds: Dataset) -> NDArray[np.float64]:
+    """Return a sample of the values of a plane, padding left out where there are others."""
+    step = max(1, max(ds.pixels.shape) // 150)
+    sample = ds.pixels[::step, ::step]
+    values = np.asarray(apply_modality_lut(sample, ds), float)
+    real = values[sample != ds.PixelPaddingValue] if "PixelPaddingValue" in ds else values.ravel()
+    return real if real.size else values.ravel()
+
+
 def _tile(ds: Dataset) -> Image.Image:
     picture = _picture(ds)
     width, height = picture.size
@@ -104,14 +129,10 @@ def _picture(ds: Dataset) -> Image.Image:
 
 
 def _windowed(stored: NDArray[np.generic], ds: Dataset) -> NDArray[np.float64]:
-    """Return greys from 0 to 255: the first window, linear; without one, all but the outermost percents."""
+    """Return greys from 0 to 255: through the first window, linear."""
     values = np.asarray(apply_modality_lut(stored, ds), float)
-    if "WindowWidth" in ds and "WindowCenter" in ds:
-        center, width = _first(ds.WindowCenter), _first(ds.WindowWidth)
-        low, high = center - width / 2, center + width / 2
-    else:
-        real = values[stored != ds.PixelPaddingValue] if "PixelPaddingValue" in ds else values
-        low, high = np.percentile(real if real.size else values, (1, 99))
+    center, width = _first(ds.WindowCenter), _first(ds.WindowWidth)
+    low, high = center - width / 2, center + width / 2
     grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
     return 255 - grey if ds.get("PhotometricInterpretation") == "MONOCHROME1" else grey
 

@@ -74,6 +74,12 @@ def test_without_a_window_the_values_themselves_make_one_and_padding_does_not_co
     assert 10 < picture[45, TILE // 2] < 60
 
 
+def test_planes_without_a_window_share_one_so_that_noise_does_not_look_like_tissue(tmp_path):
+    noise, tissue = (np.linspace(0, top, 64).reshape(8, 8).astype(np.int16) for top in (20, 1000))
+    first = pictured(sheet_of(tmp_path, image(1, pixels=noise), image(2, pixels=tissue)), TILE, TILE)
+    assert first.max() < 10
+
+
 def test_colour_is_shown_as_colour(tmp_path):
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[..., 0] = 200
