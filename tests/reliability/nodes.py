@@ -163,6 +163,11 @@ rights = ["echo", "store", "find", "move", "get", "mpr", "reject"]
 """
 
 
+def unguarded(without: str) -> tuple[str, ...]:
+    """Return what Python runs for a node that lacks one guard, by its name in ``unguarded.py``."""
+    return str(Path(__file__).with_name("unguarded.py")), without
+
+
 class Served:
     """A node in a process of its own, as a person starts it; its log is kept in ``log``.
 
@@ -174,12 +179,11 @@ class Served:
         folder: Path,
         settings: str = CONFIGURATION,
         program: tuple[str, ...] = ("-m", "scp"),
-        **popen: Any,
     ) -> None:
         self.folder = folder
         self.root = folder / "archive"
         self.log = folder / "log"
-        self._program, self._popen = program, popen
+        self._program = program
         (folder / "node.toml").write_text(settings)
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
@@ -188,7 +192,7 @@ class Served:
         words = [sys.executable, *self._program, "serve", "--config", str(self.folder / "node.toml")]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, **self._popen
+                words, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ from scp.model import FileRef
 from scp.part10 import file_ref
 from tests.archive.conftest import sent
 from tests.builders import image, series, uid, write
-from tests.reliability.nodes import Client, Served, copied_in, in_threads, planes_of
+from tests.reliability.nodes import Client, Served, copied_in, in_threads, planes_of, unguarded
 from tests.reliability.test_crash_states import settings_of
 
 pytestmark = [pytest.mark.kill, pytest.mark.wire]
@@ -118,7 +119,7 @@ def test_what_was_acknowledged_survives_kills_of_the_node(tmp_path: Path, kills:
 
 def test_control_a_node_that_acknowledges_too_early_loses_some(tmp_path: Path) -> None:
     senders = [Sender(tmp_path / "out", number) for number in range(CLIENTS)]
-    early = Served(tmp_path, program=("-m", "tests.reliability.unguarded"), cwd=Path(__file__).parents[2])
+    early = Served(tmp_path, program=unguarded("early"))
     kill_again_and_again(early, senders, 1)
     assert losses(tmp_path / "archive", senders)
 
@@ -170,6 +171,29 @@ def test_a_stopped_child_is_refused_by_the_deadline(tmp_path: Path) -> None:
         assert (status, comment[:8]) in ((0xC022, "deadline"), (0xA702, "")), answers
         assert running.workers() == set()
         running.client.echo()
+
+
+def test_a_child_out_of_memory_is_answered_and_the_next_request_works(served: Served) -> None:
+    keys, answers = planes_of(image().SeriesInstanceUID), []
+    asking = threading.Thread(target=lambda: answers.append(served.client.get_status(**keys)))
+    process_id, known = served.pid, served.workers()
+    asking.start()
+    for worker in wait_for_a_worker(served, known):
+        with suppress(ProcessLookupError):
+            resource.prlimit(worker, resource.RLIMIT_AS, (1 << 20, 1 << 20))
+    asking.join(60)
+    ((status, comment),) = answers
+    assert (status, comment[:8]) in ((0xC0FF, "internal"), (0xB000, "1 of 1"), (0xA702, "")), answers
+    assert served.client.get_status(**keys)[0] == 0x0000
+    assert served.pid == process_id and served.process is not None and served.process.poll() is None
+
+
+def test_control_a_node_that_renders_itself_dies_with_what_it_renders(tmp_path: Path) -> None:
+    copied_in(series(60, rows=256, columns=256), tmp_path / "archive" / "theirs")
+    with Served(tmp_path, program=unguarded("inline")) as running:
+        with pytest.raises((PeerFailed, AssertionError)):
+            running.client.get_status(**planes_of(image().SeriesInstanceUID))
+        assert running.process is not None and running.process.wait(60) == -signal.SIGKILL
 
 
 def test_the_fork_server_is_made_anew_when_it_dies(served: Served) -> None:
