@@ -7,13 +7,14 @@ import resource
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from scp.archive import Archive, filing, index, intake
+from scp.archive import Archive, filing, index, intake, layout
 from scp.errors import IndexUnavailable, OutOfSpace, StoreRefused
 from tests.archive.conftest import sent, store_into
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
@@ -130,10 +131,16 @@ def _garble(path: Path) -> None:
         file.write(b"this is no database " * 400)
 
 
+def _of_another_version(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("UPDATE version SET number = number - 1")
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "deleted": Path.unlink,
     "truncated": _truncate,
     "garbled": _garble,
+    "of an older version": _of_another_version,
     "log deleted": lambda path: path.with_name(path.name + "-wal").unlink(),
     "log garbled": lambda path: _garble(path.with_name(path.name + "-wal")),
 }
@@ -143,7 +150,50 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 def test_an_index_damaged_under_a_running_archive_loses_nothing_acknowledged(
     tmp_path: Path, damage: str
 ) -> None:
+    assert _lost_by(damage, tmp_path / "archive") == []
+
+
+def test_control_what_an_index_had_is_lost_where_files_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Archive, "reindex", lambda _: None)
+    assert _lost_by("deleted", tmp_path / "archive")
+
+
+def test_a_garbled_index_is_set_aside_by_the_next_start_and_else_lets_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = settings_of(tmp_path / "archive")
+    Archive.open(settings).close()
+    _garble(settings.root / ".scp" / "index.sqlite")
+    with monkeypatch.context() as unguarded:
+        unguarded.setattr(index, "_is_damage", lambda _: False)
+        with pytest.raises(IndexUnavailable):
+            Archive.open(settings)
+    with Archive.open(settings) as archive:
+        assert store_into(archive, image()).outcome == "stored"
+
+
+def test_control_an_index_of_another_version_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path / "archive")
+    path = settings.root / ".scp" / "index.sqlite"
+    with Archive.open(settings) as archive:
+        store_into(archive, image(0))
+    for believed in (False, True):
+        _of_another_version(path)
+        if believed:
+            monkeypatch.setattr(index, "_is_usable", lambda *_: True)
+        with Archive.open(settings) as archive:
+            assert _serves(archive, 0) is believed, "only a sweep may bring it back"
+            archive.sweep()
+            store_into(archive, image(0))
+
+
+def _lost_by(damage: str, root: Path) -> list[int]:
+    """Return which of twelve images an archive no longer has whose index is damaged at the sixth."""
+    settings = settings_of(root)
     told = []
     with Archive.open(settings) as archive:
         for k in range(12):
@@ -154,8 +204,9 @@ def test_an_index_damaged_under_a_running_archive_loses_nothing_acknowledged(
                 told.append(k)
     with Archive.open(settings) as archive:
         archive.reindex()
-        assert [k for k in told if not _serves(archive, k)] == []
+        lost = [k for k in told if not _serves(archive, k)]
         assert store_into(archive, image(50)).outcome == "stored"
+    return lost
 
 
 def test_an_index_locked_by_another_process_refuses_within_its_deadline_and_goes_on(
@@ -169,6 +220,21 @@ def test_an_index_locked_by_another_process_refuses_within_its_deadline_and_goes
                 store_into(archive, image())
             assert left_behind(archive.root) == []
         assert store_into(archive, image()).outcome == "stored"
+
+
+def test_control_without_its_deadline_a_locked_index_holds_whoever_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "BUSY_TIMEOUT_S", 3600)
+    with Archive.open(settings_of(tmp_path / "archive")) as archive:
+        with closing(sqlite3.connect(archive.root / ".scp" / "index.sqlite")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            storing = threading.Thread(target=store_into, args=(archive, image()))
+            storing.start()
+            storing.join(0.5)
+            assert storing.is_alive()
+        storing.join(60)
+        assert _serves(archive, 0)
 
 
 def test_an_index_made_anew_beside_a_running_archive_mixes_no_two_series(tmp_path: Path) -> None:
@@ -248,19 +314,30 @@ def test_an_archive_that_goes_away_refuses_and_the_node_lives(served: Served, tm
     assert served.client.store(path) == [0x0000]
 
 
-def test_a_batch_on_another_file_system_is_refused_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _store_into_another_file_system(archive: Archive) -> None:
     def link(_source: Path, _target: Path) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(filing.os, "link", link)
+        with pytest.raises(StoreRefused):
+            store_into(archive, image())
+
+
+def test_a_batch_on_another_file_system_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with Archive.open(settings_of(tmp_path / "archive")) as archive:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(filing.os, "link", link)
-            with pytest.raises(StoreRefused):
-                store_into(archive, image())
+        _store_into_another_file_system(archive)
         assert left_behind(archive.root) == []
         assert store_into(archive, image()).outcome == "stored"
+
+
+def test_control_a_store_that_does_not_clean_up_leaves_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake.SpooledInstance, "abandon", lambda _: None)
+    with Archive.open(settings_of(tmp_path / "archive")) as archive:
+        _store_into_another_file_system(archive)
+        assert left_behind(archive.root)
 
 
 def test_an_archive_on_another_file_system_than_the_temporary_files_works(disk: Path) -> None:
@@ -287,15 +364,40 @@ def test_whatever_the_node_does_people_s_own_files_stay_as_they_are(tmp_path: Pa
     (theirs / "link").symlink_to("/etc")
     os.utime(theirs, (1_700_000_000, 1_700_000_000))
     before = _everything_of(theirs)
-    incoming = write_series([*series(16), image(3, SeriesDescription="another")], tmp_path / "in")
+    _do_all_that_a_node_does(root, theirs, tmp_path / "in")
+    assert _everything_of(theirs) == before
+
+
+def test_a_file_of_people_s_own_under_the_name_of_an_instance_stays(tmp_path: Path) -> None:
+    assert _keeps_what_has_the_name_of_an_instance(tmp_path / "archive")
+
+
+def test_control_a_store_that_replaces_what_has_its_name_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filing, "_move_in", lambda source, target: source.replace(target))
+    assert not _keeps_what_has_the_name_of_an_instance(tmp_path / "archive")
+
+
+def _keeps_what_has_the_name_of_an_instance(root: Path) -> bool:
+    with Archive.open(settings_of(root)) as archive:
+        path = store_into(archive, image(0)).path
+        theirs = path.with_name(layout.instance_name(image(1).SOPInstanceUID))
+        theirs.write_bytes(b"mine")
+        assert store_into(archive, image(1)).outcome == "stored"
+        assert _serves(archive, 1)
+    return theirs.read_bytes() == b"mine"
+
+
+def _do_all_that_a_node_does(root: Path, theirs: Path, folder: Path) -> None:
+    incoming = write_series([*series(16), image(3, SeriesDescription="another")], folder)
     with whole_node(root) as node:
         client = Client(node.address[1])
         node._archive.look_again(30)
         assert client.store(*incoming) == [0x0000] * 17
         node._archive.reindex()
         list(node._archive.verify())
-        node._archive.import_paths([theirs, tmp_path / "in"])
+        node._archive.import_paths([theirs, folder])
         client.get_status(**planes_of(image().SeriesInstanceUID))
         uids = {"StudyInstanceUID": STUDY_UID, "SeriesInstanceUID": SERIES_UID}
         assert client.get_status(**uids)[0] == 0x0000
-    assert _everything_of(theirs) == before
