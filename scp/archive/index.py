@@ -329,8 +329,8 @@ def _set_aside(path: Path) -> None:
 
 def relative_bytes(path: Path, root: Path) -> bytes:
     """Return *path* below *root* as the index stores it; the root itself is ``b""``."""
-    relative = path.relative_to(root)
-    return b"" if relative == Path() else os.fsencode(relative)
+    relative = os.fsencode(path.relative_to(root))
+    return b"" if relative == b"." else relative
 
 
 def absolute_path(root: Path, folder_bytes: bytes, name: bytes = b"") -> Path:

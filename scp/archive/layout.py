@@ -14,6 +14,7 @@ import json
 import re
 import time
 import unicodedata
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Final
 
@@ -48,6 +49,7 @@ def batch_folder(template: str, origin: Origin, now_s: float) -> str:
     return folder_name(filled)
 
 
+@lru_cache(maxsize=256)
 def folder_name(text: str) -> str:
     """Return *text* as the name of one folder that is never hidden, empty or a device's."""
     word = _readable(text, longest=2 * LONGEST_WORD)
@@ -60,6 +62,7 @@ def patient_identity(header: Header) -> tuple[str, str, str]:
     return header.text("PatientID"), issuer, folded_name(name)
 
 
+@lru_cache(maxsize=4096)
 def folded_name(name: str) -> str:
     """Return a person name without what spelling varies: case, width, trailing spaces and carets."""
     groups = unicodedata.normalize("NFKC", name).casefold().split("=")

@@ -2,9 +2,10 @@
 
 As pynetdicom comes, every PDU is decoded into objects, collected, copied and queued through three threads.
 Here fragments of a C-STORE data set go from the read buffer into the sink, P-DATA goes out in the thread that
-has it, and only whole messages are queued. Everything but P-DATA stays pynetdicom's. Seams:
-``DULServiceProvider._read_pdu_data`` (P-DATA while established only) and ``send_pdu`` (P-DATA only); the
-events ``EVT_PDU_RECV`` and ``EVT_DATA_RECV`` do not fire for P-DATA.
+has it, a whole C-STORE is served by the thread that read it, and other messages are queued. Everything but
+P-DATA stays pynetdicom's. Seams: ``DULServiceProvider._read_pdu_data`` (P-DATA while established only, and
+as many PDUs as come) and ``send_pdu`` (P-DATA only); the events ``EVT_PDU_RECV`` and ``EVT_DATA_RECV`` do not
+fire for P-DATA.
 
 What a peer may hold is bounded here: the length of a PDU by what was announced to it, a command set by
 64 KiB, an identifier by ``limits.maximum_identifier``, an instance by ``limits.maximum_instance``, and the
