@@ -7,6 +7,7 @@ side by side; nothing is asserted.
 """
 
 import contextlib
+import signal
 import socket
 import statistics
 import tempfile
@@ -138,6 +139,8 @@ def main(
     as_json: AsJSON = False,
 ) -> None:
     """Show how one good peer is served while 100 connections stall, by this node and by others."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     lines: list[Line] = []
     for kind in (*KINDS, ALL_AT_ONCE):
         for name, start in SERVERS.items():
@@ -150,6 +153,11 @@ def main(
     missing = SERVERS.keys() - {line.server for line in lines}
     if missing and not as_json:
         print(f"not installed: {', '.join(sorted(missing))}")
+
+
+def _end(number: int, _frame: object) -> None:
+    """Leave as by an exception: the servers that run are ended on the way out."""
+    raise SystemExit(128 + number)
 
 
 def _line(name: str, kind: str, start: Start, folder: Path, seconds: float) -> Line:
