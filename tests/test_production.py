@@ -9,8 +9,10 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
+from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from scp import pipeline
@@ -82,6 +84,23 @@ def test_objects_are_those_that_were_promised_in_the_order_of_their_numbers(fold
     planes = [pydicom.dcmread(ref.path) for ref in refs]
     assert [ds.InstanceNumber for ds in planes] == list(range(1, 24))
     assert {ds.SeriesInstanceUID for ds in planes} == {prospect.series.series_instance_uid}
+
+
+def test_planes_that_several_threads_write_are_those_that_one_object_holds_in_order(folder, tmp_path):
+    means = means_of(folder.parent)
+    planes = PlaneRequest(Direction.CORONAL, interval_mm=0.1)  # 71 of them: two whole chunks and a rest
+    each, whole = (
+        [pydicom.dcmread(BytesIO(file)) for file in made(prospect, means, new_spool(tmp_path))]
+        for sop_class in ("secondary_capture", "multiframe")
+        for prospect in [pipeline.preview(asked(folder, planes, sop_class=sop_class), means, never)]
+    )
+    assert [ds.InstanceNumber for ds in each] == list(range(1, 72))
+    assert len(whole) == 1
+    assert len({ds.PixelData for ds in each}) > 1
+    assert np.array_equal(
+        [apply_modality_lut(ds.pixel_array, ds) for ds in each],
+        apply_modality_lut(whole[0].pixel_array, whole[0]),
+    )
 
 
 def test_a_kept_result_is_given_again_byte_for_byte_and_nothing_is_rendered(folder, results, tmp_path):
