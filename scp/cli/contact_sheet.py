@@ -1,8 +1,8 @@
 """A contact sheet: planes of a series in a labelled grid, as one PNG that a person can look at.
 
 Each picture is shown through the object's own window (VOI LUT, PS3.3 C.11.2), or one for all of the sheet
-where they have none, in the shape that Pixel Spacing gives it, with the patient's directions at its four edges (C.7.6.1.1.1). It is a picture to see
-whether planes are right, not one to read them by.
+where they have none, in the shape that Pixel Spacing gives it, with the patient's directions at its four
+edges (C.7.6.1.1.1). It is a picture to see whether planes are right, not one to read them by.
 """
 
 import math
