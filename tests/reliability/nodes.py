@@ -194,12 +194,15 @@ class Served:
             self.process = subprocess.Popen(
                 words, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        self._read_port(self.process)
+        return self
+
+    def _read_port(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        line = process.stdout.readline()
         found = re.match(r"listening on .*:(\d+) as", line)
         assert found, f"{line!r}, {self.log.read_text()[-2000:]}"
         self.port = int(found[1])
-        return self
 
     @property
     def pid(self) -> int:
@@ -229,6 +232,41 @@ class Served:
 
     def __exit__(self, *_exception: object) -> None:
         self.kill()
+
+
+class Mortal(Served):
+    """A node that is started and killed again and again: each life is forked by ``warm.py``."""
+
+    _life = 0
+
+    @property
+    def pid(self) -> int:
+        return self._life
+
+    def start(self) -> "Mortal":
+        if self.process is None:
+            words = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+            with self.log.open("a") as log:
+                self.process = subprocess.Popen(
+                    words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print("serve", "--config", self.folder / "node.toml", sep="\t", file=self.process.stdin, flush=True)
+        self._life = int(self.process.stdout.readline())
+        self._read_port(self.process)
+        return self
+
+    def kill(self) -> None:
+        assert self.process is not None and self.process.stdout is not None
+        os.killpg(self._life, signal.SIGKILL)
+        assert self.process.stdout.readline() == "ended\n"
+        self._life = 0
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._life:
+            self.kill()
+        if self.process is not None:
+            self.process.communicate()
 
 
 def _children(pid: int) -> set[int]:

@@ -20,7 +20,7 @@ from scp.model import FileRef
 from scp.part10 import file_ref
 from tests.archive.conftest import sent
 from tests.builders import image, series, uid, write
-from tests.reliability.nodes import Client, Served, copied_in, in_threads, planes_of, unguarded
+from tests.reliability.nodes import Client, Mortal, Served, copied_in, in_threads, planes_of, unguarded
 from tests.reliability.test_crash_states import settings_of
 
 pytestmark = [pytest.mark.kill, pytest.mark.wire]
@@ -90,7 +90,9 @@ class Countdown:
 
 def kill_again_and_again(served: Served, senders: list[Sender], kills: int) -> None:
     chance = random.Random(7)
-    for _ in range(kills):
+    for life in range(kills):
+        if life or served.port == 0:
+            served.start()
         _kill_once(served, senders, Countdown(chance.randint(20, 120)), chance.random() * 0.01)
 
 
@@ -102,7 +104,7 @@ def _kill_once(served: Served, senders: list[Sender], countdown: Countdown, dela
         time.sleep(delay_s)
         served.kill()
 
-    client = served.start().client
+    client = served.client
     in_threads(kill, *(partial(sender.send_until_it_dies, client, countdown.one) for sender in senders))
 
 
@@ -110,7 +112,8 @@ def _kill_once(served: Served, senders: list[Sender], countdown: Countdown, dela
 @pytest.mark.parametrize("kills", [10, pytest.param(300, marks=pytest.mark.long)])
 def test_what_was_acknowledged_survives_kills_of_the_node(tmp_path: Path, kills: int) -> None:
     senders = [Sender(tmp_path / "out", number) for number in range(CLIENTS)]
-    kill_again_and_again(Served(tmp_path), senders, kills)
+    with Mortal(tmp_path) as mortal:
+        kill_again_and_again(mortal, senders, kills)
     count = sum(len(sender.acknowledged) for sender in senders)
     assert count > 20 * kills
     assert losses(tmp_path / "archive", senders) == []
