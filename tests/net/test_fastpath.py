@@ -154,6 +154,7 @@ def test_an_instance_beyond_the_limit_ends_the_association(peer: Callable[..., t
 def test_a_sender_that_never_waits_for_its_stores_is_slowed_down(peer: Callable[..., tuple]) -> None:
     """While one is committed nothing is read: the node holds one data set, however many are sent."""
     node, one = peer()
+    association_of(node)
     working, go_on = threading.Event(), threading.Event()
     begun: list[str] = []
     begin = node.archive.begin
