@@ -104,9 +104,9 @@ class Client:
     def find(self, **keys: Any) -> list[Dataset]:
         return list(self.requestor.find(self._node, identifier(**keys)))
 
-    def get(self, **keys: Any) -> SubOperations:
-        """Retrieve CT images by C-GET; what comes is in ``received``."""
-        return self.requestor.get(self._node, identifier(**keys), self.received, sop_classes=[CTImageStorage])
+    def get(self, sop_classes: Iterable[str] = (CTImageStorage,), **keys: Any) -> SubOperations:
+        """Retrieve by C-GET what is of *sop_classes*; what comes is in ``received``."""
+        return self.requestor.get(self._node, identifier(**keys), self.received, sop_classes=sop_classes)
 
     def get_status(self, **keys: Any) -> tuple[int, str]:
         """Retrieve by C-GET and return final status and Error Comment, failures too."""

@@ -95,7 +95,7 @@ def test_the_same_planes_in_another_class_have_uids_of_their_own(tmp_path: Path)
         node_with(tmp_path / "a", picky) as client,
     ):
         client.move("DEST", **PLANES)
-        client.get(**PLANES)  # our own client offers every class
+        client.get([SecondaryCaptureImageStorage], **PLANES)
     captured = {uid for uid, _ in client.received.data_sets}
     assert len(captured) == len(picky.received) == 8
     assert captured.isdisjoint(ds.SOPInstanceUID for ds in picky.received)
