@@ -38,8 +38,9 @@ from scp.reconstruction.kernels.places import (
 from scp.reconstruction.kernels.records import ACROSS, DOWN, Floats, Floats32, Pixels, Sampling, Storage
 from scp.reconstruction.kernels.slabs import add_true, begin, finish, mix
 
-BLOCK = 128
-"""Columns of a tile: with 32 planes it stays in the first cache."""
+BLOCK = 256
+"""Columns of a tile: with 32 planes it stays in the first cache, and the voxels that it is made of in the
+second until the next row of pixels wants them too."""
 
 
 class Room(NamedTuple):
@@ -125,7 +126,7 @@ def make_tiles(volume, starts, steps, slices, weights, sampling, storage, room, 
             else:
                 blend_tile(volume, voxels, low, high, slices, order, direct, storage, width, room)
             if direct:
-                turn(high - low, storage.outside, room, out[:, r, block : block + width])
+                turn(high - low, storage.outside, room, r, block, width, out)
                 continue
             for p in range(planes):
                 pixels = out[p, r, block : block + width]
@@ -256,18 +257,18 @@ def store_line(line, held, storage, pixels):
 
 
 @kernel
-def turn(depth, outside, room, out):
-    """Write the columns of the tile as pieces *out* (planes, width) of rows of pixels, one for each plane.
+def turn(depth, outside, room, r, block, width, out):
+    """Write the columns of the tile as pieces of row *r*, one for each plane.
 
     By way of *turned*: single pixels would fill the queue of stores before the first has its cache line.
     """
     tile, turned, down = room.tile, room.turned, np.uint64(depth)
     for p in range(out.shape[0]):
-        pixels, column = out[p], np.uint64(room.depths[p, 0, 0, INDEX])
+        pixels, column = out[p, r, block : block + width], np.uint64(room.depths[p, 0, 0, INDEX])
         if room.counts[p, 0] == 0:
             fill(pixels, outside)
             continue
-        for c in range(np.uint64(len(pixels))):
+        for c in range(np.uint64(width)):
             turned[c] = tile[c * down + column]
-        for c in range(len(pixels)):
+        for c in range(width):
             pixels[c] = turned[c]
