@@ -7,6 +7,7 @@ edges (C.7.6.1.1.1). It is a picture to see whether planes are right, not one to
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ LABEL_WIDTH, LABEL_HEIGHT = 100, 14
 FAST = 1  # of zlib's levels: a third larger than by default, made in a quarter of the time
 LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 """What a growing x, y and z leads to, and what a falling one."""
+NOT_SHOWN = frozenset({"PixelData", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"})
 INK, PAPER, DIM = "#ebebeb", "#101010", "#969696"
 
 
@@ -63,7 +65,8 @@ def _object(path: Path) -> tuple[Dataset, NDArray[np.generic]]:
 
 def _plane(whole: Dataset, pixels: NDArray[np.generic], frame: int) -> Dataset:
     """Return one plane with its ``pixels``; that of a multi-frame object with the frame's own geometry."""
-    ds = Dataset(whole)
+    ds = Dataset()
+    _copy(whole, ds)
     ds.pixels = pixels
     if "NumberOfFrames" in whole:
         ds.pixels, ds.InstanceNumber = pixels[frame], frame + 1
@@ -72,8 +75,15 @@ def _plane(whole: Dataset, pixels: NDArray[np.generic], frame: int) -> Dataset:
             whole.PerFrameFunctionalGroupsSequence[frame],
         ):
             for group in groups:
-                ds.update(group.value[0])
+                _copy(group.value[0], ds)
     return ds
+
+
+def _copy(source: Dataset, target: Dataset) -> None:
+    """Give *target* elements of its own: those of a copied ``Dataset`` are shared, and change with it."""
+    for element in source:
+        if element.keyword not in NOT_SHOWN:
+            target.add(copy(element))
 
 
 def _give_window(planes: Sequence[Dataset]) -> None:

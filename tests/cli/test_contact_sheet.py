@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 
 from scp.cli import contact_sheet
 from scp.cli.contact_sheet import MARGIN, TILE, directions
@@ -125,3 +126,24 @@ def test_the_title_tells_the_interval_of_the_planes_and_not_their_thickness(tmp_
         "COR   12 planes every 2.0 mm, pixels of 0.49 mm",
         "COR   1 plane, pixels of 0.49 mm",
     ]
+
+
+def test_each_frame_of_a_multi_frame_object_has_a_place_of_its_own(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(contact_sheet, "_label", lambda ds: seen.append(ds.ImagePositionPatient[2]) or "")
+    whole = Dataset()
+    whole.update(image(0))
+    whole.file_meta = image(0).file_meta
+    whole.NumberOfFrames, whole.SharedFunctionalGroupsSequence = 3, [Dataset()]
+    whole.PixelData = whole.PixelData * 3
+    whole.PerFrameFunctionalGroupsSequence = [at(z) for z in (0, 2, 4)]
+    contact_sheet.write([write(whole, tmp_path / "whole.dcm")], tmp_path / "sheet.png")
+    assert seen == [0, 2, 4]
+
+
+def at(z: float) -> Dataset:
+    """Return the functional groups of a frame at *z* (mm)."""
+    position, groups = Dataset(), Dataset()
+    position.ImagePositionPatient = [0, 0, z]
+    groups.PlanePositionSequence = [position]
+    return groups
