@@ -17,7 +17,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.utils import set_uid
 
 from scp.net.admission import Admitted
-from scp.net.negotiation import Answer, Result, Role, answer
+from scp.net.negotiation import Answer, Result, Role, answer, lacking
 
 if TYPE_CHECKING:
     from scp.net.association import NodeAssociation
@@ -95,6 +95,8 @@ class NodeACSE(ACSE):  # type: ignore[misc]
             )
             for proposed in request.presentation_context_definition_list
         ]
+        if rights := lacking(answers):
+            association.journal.reason = f"lacks the right {rights}"
         contexts = [_context(one) for one in answers]
         association._accepted_cx = {c.context_id: c for c in contexts if c.result == Result.ACCEPTANCE}
         association._rejected_cx = [c for c in contexts if c.result != Result.ACCEPTANCE]

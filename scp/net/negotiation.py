@@ -137,6 +137,13 @@ def answer(
     return Answer(context_id, abstract_syntax, best, Result.ACCEPTANCE, granted)
 
 
+def lacking(answers: Iterable[Answer]) -> str:
+    """Return which rights would open the contexts that were rejected for the lack of them; empty for none."""
+    refused = {one.abstract_syntax for one in answers if one.result == Result.USER_REJECTION}
+    rights = {" or ".join(RIGHTS_OF_CLASS.get(uid, STORE_RIGHTS)) for uid in refused}
+    return "; ".join(sorted(rights))
+
+
 def _granted(proposed: Role, may: Callable[..., bool], abstract_syntax: UID, *, storage: bool) -> Role:
     """Return the part of *proposed* that the rights allow; only on storage may the requestor be the SCP."""
     if not storage:

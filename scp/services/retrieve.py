@@ -169,7 +169,8 @@ class _Retrieve:
                 return events, True
         if not self._association.may(self._right):
             title = self._association.calling_ae_title
-            raise Refused(Code.NOT_AUTHORIZED, f"{title} lacks the right {self._right}")
+            what = f"the right {self._right}"
+            raise Refused(Code.NOT_AUTHORIZED, f"{title} lacks {what}", f"it needs {what}")
         return self._stored(identifier), False
 
     def _stored(self, identifier: Dataset) -> Generator[Event, None, None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from scp.config import Config
 from scp.net.journal import Journal, line, printable
@@ -102,3 +103,18 @@ def test_a_rejected_caller_is_told_of_with_the_reason(
     assert entity.associate("127.0.0.1", node.port, ae_title="MPRSCP").is_rejected
     wait_until(lambda: lines(caplog, "association"))
     assert "end=rejected reason=\"the AE title 'NOBODY' is in no [peers] table\"" in caplog.text
+
+
+@pytest.mark.wire
+def test_rights_that_a_caller_lacks_are_told_of_with_its_association(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    node = start_node(peers={"A": caller("MODALITY", "store")})
+    entity = AE("MODALITY")
+    entity.add_requested_context(CTImageStorage)
+    entity.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+    association = entity.associate("127.0.0.1", node.port, ae_title="MPRSCP")
+    association.release()
+    wait_until(lambda: lines(caplog, "association"))
+    assert 'reason="lacks the right find or mpr"' in caplog.text
