@@ -154,17 +154,22 @@ def _gray_format(headers: Sequence[Header]) -> PixelFormat:
 
 
 def _padding_value(draft: PixelFormat, headers: Sequence[Header]) -> int:
-    """Return the sources' own padding, else air (CT), else the lowest value; within what can be stored."""
+    """Return the sources' own padding, else air (CT in HU), else the lowest value, as it can be stored."""
     lowest, highest = draft.limits
     declared = [(header, padding) for header in headers if (padding := padding_range(header))]
     if declared:
         header, (value, _) = declared[0]
         stored = _converted(value, header, draft)
         return stored if _is_common(headers) and lowest <= stored <= highest else lowest
-    if all(header.text("Modality") == "CT" for header in headers) and draft.rescale_slope:
+    if draft.rescale_slope and all(map(_in_hounsfield_units, headers)):
         air = round((AIR_HU - (draft.rescale_intercept or 0.0)) / draft.rescale_slope)
         return min(max(air, lowest), highest)
     return min(max(min(_lowest_value(header, draft) for header in headers), lowest), highest)
+
+
+def _in_hounsfield_units(header: Header) -> bool:
+    """Tell whether 0 is water: a CT that says nothing else; maps of perfusion do (PS3.3 C.11.1.1.2)."""
+    return header.text("Modality") == "CT" and header.text("RescaleType") in ("", "HU")
 
 
 def _lowest_value(header: Header, draft: PixelFormat) -> int:

@@ -36,6 +36,13 @@ SECONDARY_CAPTURES = frozenset(
     }
 )
 
+MAPS: dict[str, str] = {
+    uid.SegmentationStorage: "a Segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a Label Map Segmentation",
+    uid.RTDoseStorage: "an RT Dose",
+}
+"""Classes whose pixels are labels or doses upon images, and no image (PS3.3 A.51, A.18)."""
+
 REFORMATTED = frozenset(
     {
         codes.DCM.MultiplanarReformatting.value,
@@ -124,8 +131,10 @@ def _orthonormal(cosines: Orientation) -> Finding:
     return FITS
 
 
-def matrix_size(facts: FileFacts) -> Finding:
-    """Object where Rows or Columns lack: there is no image without them."""
+def image_at_all(facts: FileFacts) -> Finding:
+    """Object to pixels that are no image, and where Rows or Columns lack."""
+    if what := MAPS.get(facts.header.text("SOPClassUID")):
+        return Finding(Code.NOT_AN_IMAGE, f"it is {what}")
     if not (facts.header.get("Rows") and facts.header.get("Columns")):
         return Finding(Code.NOT_AN_IMAGE, "it has no Rows and Columns")
     return FITS
@@ -147,7 +156,7 @@ def _has_decoder(transfer_syntax_uid: str) -> bool:
         return False
 
 
-BY_ITSELF = (scanned, matrix_size, localizer, source_image, geometry, decodable)
+BY_ITSELF = (scanned, image_at_all, localizer, source_image, geometry, decodable)
 
 LOOKED_AT_ALONE = (
     "SOPClassUID",

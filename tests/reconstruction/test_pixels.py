@@ -44,6 +44,11 @@ def test_ct_is_stored_as_hounsfield_units():
     assert (found.rescale_type, found.padding_value) == ("HU", -1000)
 
 
+def test_a_map_that_a_ct_made_is_padded_by_its_lowest_value_and_not_by_air():
+    flow = {**CT16, "RescaleType": "US", "RescaleIntercept": 0, "SmallestImagePixelValue": 5}
+    assert described(flow, flow).padding_value == 5
+
+
 def test_ct_that_does_not_fit_keeps_its_intercept():
     found = described({**CT16, "PixelRepresentation": 0})
     assert (found.signed, found.rescale_intercept, found.padding_value) == (False, -1024.0, 24)

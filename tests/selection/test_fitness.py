@@ -17,6 +17,8 @@ SQUARE_ROOT_HALF = 0.7071067811865476
     ("case", "changes", "reason"),
     [
         ("C1", {"Rows": None}, Code.NOT_AN_IMAGE),
+        ("C1", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, Code.NOT_AN_IMAGE),  # Segmentation
+        ("C1", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.2"}, Code.NOT_AN_IMAGE),  # RT Dose
         ("C2", {"ImageType": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, Code.LOCALIZER),
         ("C3", {"SOPClassUID": str(uid.SecondaryCaptureImageStorage)}, Code.NOT_A_SOURCE_IMAGE),
         ("C3", {"ImageType": ("DERIVED", "SECONDARY", "SCREEN SAVE")}, Code.NOT_A_SOURCE_IMAGE),
