@@ -130,7 +130,12 @@ def test_the_title_tells_the_interval_of_the_planes_and_not_their_thickness(tmp_
 
 def test_each_frame_of_a_multi_frame_object_has_a_place_of_its_own(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(contact_sheet, "_label", lambda ds: seen.append(ds.ImagePositionPatient[2]) or "")
+
+    def label(ds: Dataset) -> str:
+        seen.append((ds.InstanceNumber, ds.ImagePositionPatient[2]))
+        return ""
+
+    monkeypatch.setattr(contact_sheet, "_label", label)
     whole = Dataset()
     whole.update(image(0))
     whole.file_meta = image(0).file_meta
@@ -138,7 +143,7 @@ def test_each_frame_of_a_multi_frame_object_has_a_place_of_its_own(tmp_path, mon
     whole.PixelData = whole.PixelData * 3
     whole.PerFrameFunctionalGroupsSequence = [at(z) for z in (0, 2, 4)]
     contact_sheet.write([write(whole, tmp_path / "whole.dcm")], tmp_path / "sheet.png")
-    assert seen == [0, 2, 4]
+    assert seen == [(1, 0), (2, 2), (3, 4)]
 
 
 def at(z: float) -> Dataset:
