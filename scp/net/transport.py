@@ -10,6 +10,7 @@ without a deadline, and ends a kill only when the peer lets it. Seams (pynetdico
 ``stop_dul``
 ``DULServiceProvider.run_reactor``    its descriptors are given back when it ends
 ``DULServiceProvider.receive_pdu``     ends when nobody wants the association any more
+``StateMachine.do_action``             whoever takes what it issued sees the state that it led to
 ``Timer``                             the monotonic clock
 ====================================  =======================================================
 """
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.timer import Timer
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
@@ -158,6 +160,22 @@ class MonotonicTimer(Timer):  # type: ignore[misc]
         return float(self.timeout - (ends - self._start_time))
 
 
+class SettlingMachine(StateMachine):  # type: ignore[misc]
+    """A state machine that holds :attr:`acting` until an action has led to its state.
+
+    An action issues its primitive before that: a requestor that is told of its association would send in a
+    state in which nothing goes out.
+    """
+
+    def __init__(self, dul: DULServiceProvider) -> None:
+        super().__init__(dul)
+        self.acting = threading.Lock()
+
+    def do_action(self, event: str) -> None:
+        with self.acting:
+            super().do_action(event)
+
+
 class WakingDUL(DULServiceProvider):  # type: ignore[misc]
     """The upper layer's thread, asleep until something happens."""
 
@@ -169,6 +187,7 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
         super().__init__(association)
         self.daemon = True
         self._run_loop_delay = 0
+        self.state_machine = SettlingMachine(self)
         self._idle_timer = MonotonicTimer(self._idle_timer.timeout)
         self.artim_timer = MonotonicTimer(self.artim_timer.timeout)
         self.event_queue = NotifyingQueue(self.wake)
@@ -211,7 +230,8 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
         while wait and not self.assoc.unwanted() and (left := ends - time.monotonic()) > 0:
             primitive = super().receive_pdu(wait=True, timeout=min(LOOK_EVERY_S, left))
             if primitive is not None:
-                return primitive
+                with self.state_machine.acting:
+                    return primitive
         return super().receive_pdu()
 
     def stop_dul(self) -> bool:

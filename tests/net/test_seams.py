@@ -29,6 +29,7 @@ from scp.net import command
 from scp.net.acse import NodeACSE
 from scp.net.association import NodeAssociation
 from scp.net.fastpath import FastDUL
+from scp.net.requestor import Requestor
 from scp.net.transport import MonotonicTimer, NodeSocket, WakingDUL
 from tests.net.nodes import (
     RunningNode,
@@ -123,6 +124,21 @@ def test_an_idle_association_does_nothing(start_node: StartNode, monkeypatch: py
 
 
 @pytest.mark.wire
+def test_the_first_message_waits_for_the_state_that_lets_it_out(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requestor is told of its association before the state machine is where P-DATA goes out."""
+    real = StateMachine.transition
+
+    def late(machine: StateMachine, state: str) -> None:
+        time.sleep(0.1 if state == "Sta6" else 0)  # as where another thread has the interpreter just then
+        real(machine, state)
+
+    node = start_node()
+    monkeypatch.setattr(StateMachine, "transition", late)
+    Requestor(node.config).echo(node.peer, deadline_s=5.0)
+
+
 def test_an_abort_ends_also_when_the_peer_never_closes(start_node: StartNode) -> None:
     node = start_node()
     with established(node) as connection:
