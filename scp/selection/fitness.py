@@ -38,7 +38,7 @@ SECONDARY_CAPTURES = frozenset(
 
 MAPS: dict[str, str] = {
     uid.SegmentationStorage: "a Segmentation",
-    "1.2.840.10008.5.1.4.1.1.66.7": "a Label Map Segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a Label Map Segmentation",  # newer than pydicom's table
     uid.RTDoseStorage: "an RT Dose",
 }
 """Classes whose pixels are labels or doses upon images, and no image (PS3.3 A.51, A.18)."""
