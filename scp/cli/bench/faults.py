@@ -15,7 +15,6 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,8 +29,10 @@ from pydicom.uid import CTImageStorage
 from scp.cli.bench.lockout import SERVERS as AS_THEY_COME
 from scp.cli.bench.material import Instance, pixel_digests, study_instances, study_uid
 from scp.cli.bench.measuring import NotMeasured
+from scp.cli.bench.memory import Watch, tree
 from scp.cli.bench.retrieve import ask
 from scp.cli.bench.servers import HOST, MAXIMUM_PDU, Server, Start, node
+from scp.cli.bench.side_by_side import show
 from scp.cli.bench.wire import (
     ASSOCIATE_RQ,
     COMMAND,
@@ -44,7 +45,6 @@ from scp.cli.bench.wire import (
     pdu,
 )
 from scp.cli.options import AsJSON
-from scp.cli.output import print_json, table
 from scp.errors import PeerFailed
 from scp.net import command
 
@@ -59,6 +59,9 @@ REFUSALS = 5
 """After so many a disk counts as full."""
 
 PATIENCE_S = 3.0
+SETTLING_S = 10.0
+"""What a server starts behind its port is there by then, and not counted as what a claim cost."""
+
 CLAIMED = 0xFFFFFFF0
 BOMB_BYTES = 256 << 20
 """As much of a request as is sent to a server that goes on reading."""
@@ -127,24 +130,17 @@ def main(
 ) -> None:
     """Show what this node and others lose of what they acknowledged, and whether they go on."""
     sizes = {"killed": kills, "changed bytes": changed}
-    lines = []
-    for fault, meet in FAULTS.items():
-        for name, start in SERVERS.items():
-            if only in ("", name):
-                with tempfile.TemporaryDirectory(dir=".") as folder:
-                    lines.append(_line(fault, meet, name, start, Path(folder).absolute(), sizes))
-    if as_json:
-        print_json([dict(zip(HEADER, line.cells(), strict=True)) for line in lines])
-    else:
-        print(table([line.cells() for line in lines], HEADER))
+    scenes = (
+        partial(_line, meet, fault, name, start, trials=sizes.get(fault, 1))
+        for fault, meet in FAULTS.items()
+        for name, start in SERVERS.items()
+        if only in ("", name)
+    )
+    show(HEADER, scenes, as_json=as_json)
 
 
-def _line(fault: str, meet: "Fault", name: str, start: Start, folder: Path, sizes: Mapping[str, int]) -> Line:
-    trials = sizes.get(fault, 1)
-    try:
-        return meet(Scene(fault, name, start, folder, trials))
-    except NotMeasured as reason:
-        return Line(fault, name, 0, 0, 0, f"not measured: {reason}")
+def _line(meet: "Fault", fault: str, name: str, start: Start, folder: Path, *, trials: int) -> Line:
+    return meet(Scene(fault, name, start, folder, trials))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +173,8 @@ def killed(scene: Scene) -> Line:
             time.sleep(chance.random() * 0.01)  # in the middle of the next ones
             _kill(server.pid)
     with scene.start(scene.folder / "server") as server:
-        return scene.line(scene.trials, acknowledged, "serves", server)
+        then = "serves" if _answers(server) else "answers no more"
+        return scene.line(scene.trials, acknowledged, then, server)
 
 
 def disk_full(scene: Scene) -> Line:
@@ -199,7 +196,7 @@ def disk_full(scene: Scene) -> Line:
             then = "refuses, and goes on" if _answers(server) else "answers no more"
             return scene.line(1, acknowledged, then, server)
     finally:
-        _run("umount", "-l", str(disk))
+        subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
 def changed_bytes(scene: Scene) -> Line:
@@ -228,13 +225,14 @@ def bombs(scene: Scene) -> Line:
     with scene.start(scene.folder / "server") as server:
         if _stored(server, images[0]):
             acknowledged.note(0, images[0])
-        idle, peak = _memory(server.pid), 0
+        time.sleep(SETTLING_S)
         claims = list(_claims(server, images[1]))
-        for claim in claims:
-            peak = max(peak, _send(server, claim, answers_s=PATIENCE_S))
-        grown = f"+{max(0, peak - idle) >> 20} MiB"
-        then = f"goes on, {grown}" if _answers(server) else f"answers no more, {grown}"
-        return scene.line(len(claims), acknowledged, then, server)
+        with Watch(server.pid) as memory:
+            for claim in claims:
+                _send(server, claim, answers_s=PATIENCE_S)
+        then = "goes on" if _answers(server) else "answers no more"
+        grown = (memory.peak_bytes - memory.idle_bytes) >> 20
+        return scene.line(len(claims), acknowledged, f"{then}, +{grown} MiB", server)
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -325,48 +323,28 @@ def _claims(server: Server, one: Instance) -> Iterator[list[bytes]]:
     yield [asked, fragment.pack(P_DATA, CLAIMED, CLAIMED - 4, CONTEXT_ID, COMMAND), *filler]
 
 
-def _send(server: Server, parts: Iterable[bytes], answers_s: float) -> int:
-    """Send *parts* as far as they are taken; return the memory that the server then holds, bytes."""
-    held = 0
+def _send(server: Server, parts: Iterable[bytes], answers_s: float) -> None:
+    """Send *parts* as far as they are taken, and wait so long for what is said to them."""
     with contextlib.suppress(OSError), socket.create_connection((HOST, server.port), PATIENCE_S) as peer:
         for part in parts:
             peer.sendall(part)
         peer.settimeout(answers_s)
-        held = _memory(server.pid)
         while peer.recv(1 << 16):
             pass
-    return max(held, _memory(server.pid))
-
-
-def _processes(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    found = [pid]
-    for one in found:
-        with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{one}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def _kill(pid: int) -> None:
-    for one in reversed(_processes(pid)):
+    for one in reversed(list(tree(pid))):
         with contextlib.suppress(ProcessLookupError):
             os.kill(one, signal.SIGKILL)
 
 
-def _memory(pid: int) -> int:
-    """Return the resident memory of a process and its children, bytes."""
-    total = 0
-    for one in _processes(pid):
-        with contextlib.suppress(OSError):
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return total
-
-
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        raise NotMeasured(done.stderr.strip() or f"{words[0]} failed")
+    try:
+        subprocess.run(words, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or error
+        raise NotMeasured(f"a full disk ({str(said).strip()})") from error
 
 
 if __name__ == "__main__":

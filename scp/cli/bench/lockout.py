@@ -7,10 +7,8 @@ side by side; nothing is asserted.
 """
 
 import contextlib
-import signal
 import socket
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +22,6 @@ import typer
 from pydicom.uid import CTImageStorage
 
 from scp.cli.bench.material import Instance, small_instances
-from scp.cli.bench.measuring import NotMeasured
 from scp.cli.bench.servers import (
     HOST,
     Server,
@@ -34,9 +31,9 @@ from scp.cli.bench.servers import (
     orthanc,
     pynetdicom_storescp,
 )
+from scp.cli.bench.side_by_side import show
 from scp.cli.bench.wire import P_DATA, Association, associate_request, pdu
 from scp.cli.options import AsJSON
-from scp.cli.output import print_json, table
 from scp.errors import PeerFailed
 
 STALLED = 100
@@ -139,28 +136,15 @@ def main(
     as_json: AsJSON = False,
 ) -> None:
     """Show how one good peer is served while 100 connections stall, by this node and by others."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
-    lines: list[Line] = []
-    for kind in (*KINDS, ALL_AT_ONCE):
-        for name, start in SERVERS.items():
-            with contextlib.suppress(NotMeasured), tempfile.TemporaryDirectory(dir=".") as folder:
-                lines.append(_line(name, kind, start, Path(folder).absolute(), seconds))
-    if as_json:
-        print_json([dict(zip(HEADER, line.cells(), strict=True)) for line in lines])
-    else:
-        print(table([line.cells() for line in lines], HEADER))
-    missing = SERVERS.keys() - {line.server for line in lines}
-    if missing and not as_json:
-        print(f"not installed: {', '.join(sorted(missing))}")
+    trials = (
+        partial(_line, name, kind, start, seconds=seconds)
+        for kind in (*KINDS, ALL_AT_ONCE)
+        for name, start in SERVERS.items()
+    )
+    show(HEADER, trials, as_json=as_json)
 
 
-def _end(number: int, _frame: object) -> None:
-    """Leave as by an exception: the servers that run are ended on the way out."""
-    raise SystemExit(128 + number)
-
-
-def _line(name: str, kind: str, start: Start, folder: Path, seconds: float) -> Line:
+def _line(name: str, kind: str, start: Start, folder: Path, *, seconds: float) -> Line:
     images = small_instances(1, 1)
     with start(folder / "server") as server:
         usual = good_peer(server, images[0], lambda served: served < USUALLY, seconds)
