@@ -127,6 +127,7 @@ def _select(ground: Ground, by_series: bool, pairs: int) -> Finding:
         return [Path(name) for name in series_file_names(str(folder))]
 
     with Archive.open(Settings(root=folder.parents[1], minimum_free=0)) as archive:
+        archive.look_again(within_s=60)  # files written a moment ago are read anew each time
         orders = ours(), theirs()
         if orders[0] not in (orders[1], orders[1][::-1]):
             raise ResultsDiffer(f"we select {len(orders[0])} files, GDCM {len(orders[1])}, not in one order")
