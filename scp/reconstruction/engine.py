@@ -5,7 +5,7 @@ within one stored value, which makes two results, so :data:`ENGINE` is part of t
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -61,15 +61,16 @@ def render_stack(
     interpolation: Interpolation,
     threads: int = 1,
     planes: range | None = None,
+    buffers: Sequence[Plane] = (),
 ) -> Iterator[Plane]:
     """Yield all planes of *plan* in order, or only *planes* (step 1), made by *threads* at once.
 
-    A plane lies in a buffer that is used again: it holds until the next one is asked for.
+    A plane lies in a buffer that is used again: it holds until the next one is asked for. *buffers* are those
+    of ``stack_buffers``, where several stacks of one plan follow each other.
     """
     wanted = range(len(plan.positions)) if planes is None else planes
     chunks = [wanted[first : first + CHUNK] for first in range(0, len(wanted), CHUNK)]
-    shape = _shape(volume, plan, min(CHUNK, len(wanted)))
-    free = deque(np.empty(shape, volume.dtype) for _ in range(min(threads + 1, len(chunks))))
+    free = deque(buffers or stack_buffers(volume, plan, threads, len(wanted)))
     running: deque[tuple[range, Plane, Future[None]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for chunk in chunks:
@@ -80,6 +81,12 @@ def render_stack(
             running.append((chunk, buffer, work))
         while running:
             yield from _finished(running, free)
+
+
+def stack_buffers(volume: Volume, plan: PlanePlan, threads: int, planes: int) -> list[Plane]:
+    """Return what ``render_stack`` writes *planes* to: a chunk for each thread, and one for the reader."""
+    shape = _shape(volume, plan, min(CHUNK, planes))
+    return [np.empty(shape, volume.dtype) for _ in range(min(threads + 1, -(-planes // CHUNK)))]
 
 
 def _finished(running: deque[tuple[range, Plane, Future[None]]], free: deque[Plane]) -> Iterator[Plane]:

@@ -99,9 +99,10 @@ def volume() -> Volume:
 
 def our_planes(wanted: PlanePlan) -> Engine:
     engine.warm()
+    buffers = engine.stack_buffers(volume(), wanted, cores(), len(wanted.positions))
 
     def planes() -> Iterator[Planes]:
-        for plane in engine.render_stack(volume(), wanted, Interpolation.LINEAR, cores()):
+        for plane in engine.render_stack(volume(), wanted, Interpolation.LINEAR, cores(), buffers=buffers):
             yield plane[np.newaxis].view(np.int16)
 
     return planes
