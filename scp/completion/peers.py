@@ -25,7 +25,7 @@ from scp.completion.peer_archives import PeerArchives, check
 from scp.completion.peer_states import Claim
 from scp.completion.pursuit import Pursuit
 from scp.completion.surroundings import ArchiveIndex
-from scp.completion.talks import Answered, Calls, Event, Fetched, Landed, Talk
+from scp.completion.talks import Calls, Fetched, Landed, Talk, TalkEvent, Told
 from scp.config import Peer
 from scp.model import FileFacts
 
@@ -61,7 +61,7 @@ class _Consultation:
         self._lacked = bool(pursuit.lacking)
         self._talks: list[Talk] = []
         self._awaited: set[str] = set()
-        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._events: SimpleQueue[TalkEvent] = SimpleQueue()
         self._calls = Calls(pursuit, peer_archives, self._events.put)
         self._stack = ExitStack()
 
@@ -99,7 +99,7 @@ class _Consultation:
             return 0.0
         return min(self._pursuit.remaining_s, self._begun + ENDS_PATIENCE_S - self._clock())
 
-    def _next_event(self) -> Event | None:
+    def _next_event(self) -> TalkEvent | None:
         """Return the next event, ``None`` when a tick has passed without one."""
         self._pursuit.check()
         try:
@@ -121,15 +121,15 @@ class _Consultation:
         remembered = self._states.answers.get(key, None)
         if remembered is not None:
             talk.remarks.append("as it answered less than a minute ago")
-            self._events.put(Answered(talk, remembered, ""))
+            self._events.put(Told(talk, remembered, ""))
         else:
             self._calls.ask(talk, key)
 
     # taking what comes
 
-    def _take(self, event: Event | None) -> Iterator[Finding]:
+    def _take(self, event: TalkEvent | None) -> Iterator[Finding]:
         match event:
-            case Answered():
+            case Told():
                 yield self._answered(event)
             case Fetched():
                 yield self._fetched(event)
@@ -138,7 +138,7 @@ class _Consultation:
             case None:
                 yield from self._arrivals()
 
-    def _answered(self, event: Answered) -> Finding:
+    def _answered(self, event: Told) -> Finding:
         talk, lacking = event.talk, self._pursuit.lacking
         talk.busy = False
         if event.failure:

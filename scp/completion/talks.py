@@ -60,7 +60,7 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Told:
     talk: Talk
     held: tuple[HeldInstance, ...]
     failure: str
@@ -79,13 +79,15 @@ class Landed:
     sop_instance_uid: str
 
 
-Event = Answered | Fetched | Landed
+TalkEvent = Told | Fetched | Landed
 
 
 class Calls:
     """Calls peers, each in a thread of its own; *tell* takes the events."""
 
-    def __init__(self, pursuit: Pursuit, peer_archives: PeerArchives, tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self, pursuit: Pursuit, peer_archives: PeerArchives, tell: Callable[[TalkEvent], None]
+    ) -> None:
         self._pursuit = pursuit
         self._peer_archives = peer_archives
         self._states = pursuit.surroundings.peer_states
@@ -98,7 +100,7 @@ class Calls:
 
     def ask(self, talk: Talk, key: SeriesAtPeer) -> None:
         """Ask the peer of *talk* what it holds of the series."""
-        self._start(talk, lambda: self._find(talk, key), lambda held, why: Answered(talk, held, why))
+        self._start(talk, lambda: self._find(talk, key), lambda held, why: Told(talk, held, why))
 
     def fetch(self, talk: Talk) -> None:
         """Retrieve what *talk* has claimed."""
@@ -147,7 +149,7 @@ class Calls:
         self,
         talk: Talk,
         work: Callable[[], tuple[HeldInstance, ...]],
-        event: Callable[[tuple[HeldInstance, ...], str], Answered | Fetched],
+        event: Callable[[tuple[HeldInstance, ...], str], Told | Fetched],
     ) -> None:
         talk.busy = True
         name = f"completion from {talk.peer.name}"
@@ -157,7 +159,7 @@ class Calls:
         self,
         talk: Talk,
         work: Callable[[], tuple[HeldInstance, ...]],
-        event: Callable[[tuple[HeldInstance, ...], str], Answered | Fetched],
+        event: Callable[[tuple[HeldInstance, ...], str], Told | Fetched],
     ) -> None:
         """Run *work* in the talk's thread when the peer has a turn free, and report how it ended."""
         held: tuple[HeldInstance, ...] = ()

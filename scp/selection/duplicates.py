@@ -13,7 +13,7 @@ from scp.errors import Code, Refused
 from scp.model import FileFacts, PixelsAgree, SelectionRules
 from scp.selection.fitness import geometry, other_contrast
 from scp.selection.identity import belongs, same_value
-from scp.selection.sorting import FITS, Finding, FrameKey, Sorting, identity, in_fixed_order, place
+from scp.selection.sorting import FITS, Finding, FrameKey, Sorting, image_key, in_fixed_order, place
 
 COMPARED = (
     "SOPClassUID",
@@ -73,7 +73,7 @@ def settle(
         return list(images)
     kept = []
     for image in images:
-        rivals = copies.get(identity(image), [image])
+        rivals = copies.get(image_key(image), [image])
         if len(rivals) == 1:
             kept.append(image)
             continue
@@ -115,13 +115,13 @@ def contradiction(one: FileFacts, other: FileFacts, rules: SelectionRules) -> st
 
 def _copies(everything: Sequence[FileFacts], images: Sequence[FileFacts]) -> dict[FrameKey, list[FileFacts]]:
     """Return the files of each image that more than one file holds."""
-    counted = Counter(map(identity, everything))
+    counted = Counter(map(image_key, everything))
     repeated = {key for key, count in counted.items() if count > 1 and key[0]}
-    wanted = repeated.intersection(map(identity, images)) if repeated else repeated
+    wanted = repeated.intersection(map(image_key, images)) if repeated else repeated
     copies: dict[FrameKey, list[FileFacts]] = {key: [] for key in wanted}
     for facts in everything if wanted else ():
-        if identity(facts) in wanted:
-            copies[identity(facts)].append(facts)
+        if image_key(facts) in wanted:
+            copies[image_key(facts)].append(facts)
     return {key: in_fixed_order(files) for key, files in copies.items()}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scp.errors import Code, Refused
 from scp.model import HEADER_KEYWORDS, FileFacts, Header, Missing
 from scp.selection.completeness import Completeness
-from scp.selection.sorting import FITS, Finding, Sorting, identity, in_fixed_order
+from scp.selection.sorting import FITS, Finding, Sorting, image_key, in_fixed_order
 from scp.selection.stack import Floats, first_voxels_mm, position_mm, positions_along_mm
 from scp.selection.thresholds import OFF_LINE_PIXELS, SAME_POSITION_MM, STEP_JITTER
 
@@ -108,10 +108,10 @@ def choose(
     """
     if not offered:
         return []
-    present = {identity(image) for image in stack}
+    present = {image_key(image) for image in stack}
     fresh = []
     for image in in_fixed_order(offered):
-        if identity(image) in present:
+        if image_key(image) in present:
             sorting.exclude(image, Finding(Code.DUPLICATE, "a copy of an image that is here"))
         else:
             fresh.append(image)
@@ -133,7 +133,7 @@ def choose(
 
 def _best(sorting: Sorting, rivals: Sequence[FileFacts], missing: Missing) -> list[FileFacts]:
     """Return the files of the one image among *rivals* whose header agrees in most with the current one."""
-    agreeing = {identity(r): _agreement(sorting.current.header, r.header) for r in rivals}
+    agreeing = {image_key(r): _agreement(sorting.current.header, r.header) for r in rivals}
     best = max(agreeing.values())
     winners = [key for key, value in agreeing.items() if value == best]
     if len(winners) > 1:
@@ -145,9 +145,9 @@ def _best(sorting: Sorting, rivals: Sequence[FileFacts], missing: Missing) -> li
             comment=f"{len(winners)} images for {where}",
         )
     for rival in rivals:
-        if identity(rival) != winners[0]:
+        if image_key(rival) != winners[0]:
             sorting.exclude(rival, Finding(Code.POSITION_DIFFERS, "another image fits its place better"))
-    return [rival for rival in rivals if identity(rival) == winners[0]]
+    return [rival for rival in rivals if image_key(rival) == winners[0]]
 
 
 def _agreement(current: Header, other: Header) -> int:

@@ -17,7 +17,7 @@ from pydicom.sr.codedict import codes
 
 from scp.errors import Code
 from scp.model import CONTRAST_KEYWORDS, FileFacts, Header, Orientation, Vector
-from scp.selection.sorting import FITS, Finding, Rule, identity, objection, once_for_all_alike
+from scp.selection.sorting import FITS, Finding, Rule, image_key, objection, once_for_all_alike
 from scp.selection.thresholds import (
     CONTRAST_RELATIVE,
     FARTHEST_MM,
@@ -266,7 +266,7 @@ def frame_of_reference(current: FileFacts, images: Sequence[FileFacts]) -> tuple
     those that share one are left out. No image having one at all is as odd, and leaves out nothing.
     """
     ours = current.header.text("FrameOfReferenceUID")
-    uids = {identity(image): image.header.text("FrameOfReferenceUID") for image in images}
+    uids = {image_key(image): image.header.text("FrameOfReferenceUID") for image in images}
     users = Counter(uids.values())
     lonely = bool(ours) and users[ours] == 1 and any(n == 1 for u, n in users.items() if u and u != ours)
 

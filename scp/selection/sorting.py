@@ -60,7 +60,7 @@ def place(facts: FileFacts) -> FrameKey:
     return str(facts.path), facts.frame
 
 
-def identity(facts: FileFacts) -> FrameKey:
+def image_key(facts: FileFacts) -> FrameKey:
     """Return which image it is, wherever it lies: its SOP Instance UID and frame."""
     return facts.sop_instance_uid, facts.frame
 
