@@ -24,7 +24,21 @@ LABEL_WIDTH, LABEL_HEIGHT = 100, 14
 FAST = 1  # of zlib's levels: a third larger than by default, made in a quarter of the time
 LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 """What a growing x, y and z leads to, and what a falling one."""
-NOT_SHOWN = frozenset({"PixelData", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"})
+SHOWN = (
+    "SeriesDescription",
+    "InstanceNumber",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "PhotometricInterpretation",
+    "PixelPaddingValue",
+    "ModalityLUTSequence",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "WindowCenter",
+    "WindowWidth",
+)
+"""What a picture depends on besides its pixels. Three hundred references to sources take long to decode."""
 INK, PAPER, DIM = "#ebebeb", "#101010", "#969696"
 
 
@@ -81,9 +95,9 @@ def _plane(whole: Dataset, pixels: NDArray[np.generic], frame: int) -> Dataset:
 
 def _copy(source: Dataset, target: Dataset) -> None:
     """Give *target* elements of its own: those of a copied ``Dataset`` are shared, and change with it."""
-    for element in source:
-        if element.keyword not in NOT_SHOWN:
-            target.add(copy(element))
+    for keyword in SHOWN:
+        if keyword in source:
+            target.add(copy(source[keyword]))
 
 
 def _give_window(planes: Sequence[Dataset]) -> None:
