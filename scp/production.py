@@ -183,7 +183,7 @@ def produce(
             yield from _whole(map(file_ref, kept), workshop)
             return
 
-    def render(stopped: Callable[[], bool]) -> Iterator[Path]:
+    def render(stopped: Callable[[], bool]) -> Generator[Path, None, None]:
         return _render(prospect, workshop, spool, lambda: stopped() or cancelled())
 
     with Ahead(render) as paths:
@@ -230,7 +230,7 @@ def _store(ref: FileRef, begin: Callable[[Origin], Incoming], ae_title: str) -> 
 
 def _render(
     prospect: Prospect | CurvedProspect, workshop: Workshop, spool: Path, cancelled: IsCancelled
-) -> Iterator[Path]:
+) -> Generator[Path, None, None]:
     """Yield the files of the objects as they are made, by a child or by the configured cluster."""
     report, config = prospect.report, workshop.config.reconstruction
     job = rendering.RenderJob(

@@ -5,13 +5,14 @@ the last is rendered, not when it is sent. A service that waits for what may tak
 whether the requestor still wants it. A generator can be closed only by whoever runs it: the thread does.
 """
 
-import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+Work = Callable[[Callable[[], bool]], Generator[Item, None, None]]
 
 LOOK_EVERY_S = 0.25  # how often a thread that is far enough ahead looks whether anybody takes any more
 
@@ -24,7 +25,7 @@ class Ahead(Generic[Item]):
     time; 0 bounds nothing and is meant for small ones, such as paths.
     """
 
-    def __init__(self, work: Callable[[Callable[[], bool]], Iterator[Item]], most: int = 0) -> None:
+    def __init__(self, work: Work[Item], most: int = 0) -> None:
         self._stop = threading.Event()
         self._queue: queue.Queue[tuple[Item] | BaseException] = queue.Queue(most)
         self._thread = threading.Thread(target=self._run, args=(work,), name="ahead", daemon=True)
@@ -58,21 +59,16 @@ class Ahead(Generic[Item]):
     def close(self) -> None:
         """Stop the work; does not wait for its end."""
         self._stop.set()
-        with contextlib.suppress(queue.Empty):
+        with suppress(queue.Empty):
             while True:
                 self._queue.get_nowait()
 
-    def _run(self, work: Callable[[Callable[[], bool]], Iterator[Item]]) -> None:
+    def _run(self, work: Work[Item]) -> None:
         try:
-            items = work(self._stop.is_set)
-            try:
+            with closing(work(self._stop.is_set)) as items:
                 for item in items:
                     if not self._give((item,)):
                         return
-            finally:
-                close = getattr(items, "close", None)
-                if close is not None:
-                    close()
         except BaseException as error:  # the consumer's thread is where it belongs
             self._give(error)
         else:
@@ -81,7 +77,7 @@ class Ahead(Generic[Item]):
     def _give(self, taken: tuple[Item] | BaseException) -> bool:
         """Hand one item over, unless nobody takes any more."""
         while not self._stop.is_set():
-            with contextlib.suppress(queue.Full):
+            with suppress(queue.Full):
                 self._queue.put(taken, timeout=LOOK_EVERY_S)
                 return not self._stop.is_set()
         return False

@@ -14,7 +14,7 @@ import resource
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -58,7 +58,7 @@ def start(preload: str) -> None:
 
 def run(
     function: Callable[[Job], Iterator[bytes]], job: Job, limits: Limits, cancelled: IsCancelled
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield what ``function(job)`` yields in a child of its own.
 
     Raises what the function raises (errors of ``scp.errors`` as they are), ``WorkerFailed`` where the child

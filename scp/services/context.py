@@ -4,7 +4,7 @@ The modules of ordinary services import nothing of the archive or of the pipelin
 ``ServiceContext``, and tests hand them small twins. Only those behind ``Reconstructs`` know both.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,7 +68,7 @@ class Reconstructs(Protocol):
 
     def answers_of(
         self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
-    ) -> Iterable[Dataset] | None:
+    ) -> Generator[Dataset, None, None] | None:
         """Return the answers of a dry run or a query with virtual series, ``None`` for an ordinary one.
 
         As with ``events_of``, they may take minutes, and end soon after *cancelled* tells ``True``.

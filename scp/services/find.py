@@ -5,7 +5,7 @@ answers are awaited (``isolation.ahead``) while cancel and abort are watched.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
 from pydicom.dataset import Dataset
@@ -92,7 +92,7 @@ def _answers(
 
     ours = context.mpr.answers_of(identifier, requesting, cancelled) if context.mpr else None
     if ours is not None:
-        return _awaited(iter(ours), cancelled, given_up)
+        return _awaited(ours, cancelled, given_up)
     if not association.may("find"):
         raise Refused(
             Code.NOT_AUTHORIZED,
@@ -104,7 +104,7 @@ def _answers(
 
 
 def _awaited(
-    answers: Iterator[Dataset], cancelled: IsCancelled, given_up: threading.Event
+    answers: Generator[Dataset, None, None], cancelled: IsCancelled, given_up: threading.Event
 ) -> Iterator[Dataset]:
     try:
         with closing(Ahead(lambda _stopped: answers, ANSWERS_AHEAD)) as waiting:

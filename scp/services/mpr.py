@@ -100,7 +100,7 @@ class MprService:
 
     def answers_of(
         self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled = never
-    ) -> Iterator[Dataset] | None:
+    ) -> Generator[Dataset, None, None] | None:
         """Return the answers of a dry run, or of a query where virtual series are listed, else ``None``.
 
         Raises ``Refused`` as above.
@@ -173,7 +173,9 @@ class MprService:
         peer = requesting.destination or requesting.peer
         return (peer.sop_class if peer else "") or self._means.config.results.sop_class
 
-    def _dry_run(self, identifier: Dataset, request: MPRRequest, cancelled: IsCancelled) -> Iterator[Dataset]:
+    def _dry_run(
+        self, identifier: Dataset, request: MPRRequest, cancelled: IsCancelled
+    ) -> Generator[Dataset, None, None]:
         """Yield the one answer, once it is asked for."""
         try:
             report = pipeline.explain(request, self._means, cancelled, reach=Reach.ASK)

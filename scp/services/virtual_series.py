@@ -8,7 +8,7 @@ query costs a look at the index; peers are not asked, because a viewer waits.
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from copy import deepcopy
 from functools import lru_cache
 
@@ -56,7 +56,7 @@ class VirtualSeriesListing:
 
     def answers(
         self, identifier: Dataset, root_model: str, preset: Preset, *, with_stored: bool
-    ) -> Iterator[Dataset] | None:
+    ) -> Generator[Dataset, None, None] | None:
         """Return the answers to a query at the preset's AE title, ``None`` where no result can be meant.
 
         *with_stored* tells whether the requestor may see the stored series beside the results.
@@ -83,7 +83,7 @@ class VirtualSeriesListing:
 
     def _series(
         self, identifier: Dataset, root_model: str, preset: Preset, with_stored: bool
-    ) -> Iterator[Dataset]:
+    ) -> Generator[Dataset, None, None]:
         if with_stored:
             limit = self._means.config.query.maximum_answers + 1
             yield from self._archive.find(root_model, identifier, limit=limit)
@@ -113,7 +113,7 @@ class VirtualSeriesListing:
         promises.keep(source, fingerprint, rules, promise)
         return promise
 
-    def _images(self, identifier: Dataset, uid: str, source: VirtualSeries) -> Iterator[Dataset]:
+    def _images(self, identifier: Dataset, uid: str, source: VirtualSeries) -> Generator[Dataset, None, None]:
         """Yield the planes of one result; none where its sources changed since it was listed."""
         promises = self._archive.promises
         fingerprint = promises.fingerprint(source.study_instance_uid, source.series_instance_uid)

@@ -2,7 +2,7 @@
 
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,17 @@ class MprTwin:
 
     def answers_of(
         self, identifier: Dataset, requesting: Requesting, cancelled: Any
-    ) -> Iterable[Dataset] | None:
+    ) -> Generator[Dataset, None, None] | None:
         self.asked.append(requesting)
-        return self.answers() if self.answers else None
+        return each(self.answers()) if self.answers else None
 
     def events_of(self, identifier: Dataset, requesting: Requesting, cancelled: Any) -> Any:
         self.asked.append(requesting)
         return self.events(cancelled) if self.events else None
+
+
+def each(answers: Iterable[Dataset]) -> Generator[Dataset, None, None]:
+    yield from answers
 
 
 def identifier(level: str = "IMAGE", **keys: str) -> Dataset:
