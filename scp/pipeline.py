@@ -9,7 +9,7 @@ folders.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +39,9 @@ from scp.selection import refusal, select
 
 DECODED_COPIES = 4
 """How often the pixels of an image lie in the memory of the child that compares it."""
+
+Place = tuple[Path, int]
+"""Where one image lies: a file, and the frame of a multi-frame file."""
 
 NONE_UNDECODABLE: Mapping[Path, str] = MappingProxyType({})
 
@@ -101,6 +104,8 @@ def begin(
                 raise
             undecodable |= dict.fromkeys(failure.paths, str(failure))
             prospect = None
+            for begun in spool.iterdir():  # a cluster hands over parts before all slices are read
+                begun.unlink()
 
 
 def _resumed(first: FileRef, rest: Generator[FileRef, None, None]) -> Generator[FileRef, None, None]:
@@ -153,12 +158,7 @@ def explain(
     folder = _marked(means.read_folder(current.path.parent), undecodable)
     rejected = means.holdings.rejected()
 
-    def pixels_agree(one: FileFacts, other: FileFacts) -> bool:
-        copies = one, other
-        memory_bytes = WORKING_BYTES + sum(map(_decoding_bytes, copies))
-        limits = local.Limits(memory_bytes, means.config.reconstruction.deadline)
-        with means.workshop.budget.reserve(memory_bytes, cancelled):
-            return next(local.run(rendering.pixels_agree, copies, limits, cancelled)) == b"1"
+    comparison = _Comparison(means, cancelled)
 
     def select_again(
         found: Sequence[FileFacts], known: Sequence[KnownInstance], searches: Sequence[Search]
@@ -171,13 +171,40 @@ def explain(
             known=known,
             stated=request.stated,
             rejected=rejected,
-            pixels_agree=pixels_agree,
+            pixels_agree=comparison.pixels_agree,
             searches=searches,
         )
 
     surroundings = replace(_within(means.surroundings(current), reach), rejected=rejected)
     deadline = surroundings.clock() + means.config.completion.deadline
     return complete(select_again((), (), ()), select_again, surroundings, cancelled, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Compares copies of one image by their pixels: each pair in one child, however often it is asked of.
+
+    Everything is selected again whenever a search has news, and the same copies turn up each time.
+    """
+
+    means: Means
+    cancelled: IsCancelled
+    answers: dict[frozenset[Place], bool] = field(default_factory=dict)
+
+    def pixels_agree(self, one: FileFacts, other: FileFacts) -> bool:
+        pair = frozenset({(one.path, one.frame), (other.path, other.frame)})
+        if pair not in self.answers:
+            self.answers[pair] = self._decoded_alike((one, other))
+        return self.answers[pair]
+
+    def _decoded_alike(self, copies: tuple[FileFacts, FileFacts]) -> bool:
+        memory_bytes = WORKING_BYTES + sum(map(_decoding_bytes, copies))
+        limits = local.Limits(memory_bytes, self.means.config.reconstruction.deadline)
+        with (
+            self.means.workshop.budget.reserve(memory_bytes, self.cancelled),
+            closing(local.run(rendering.pixels_agree, copies, limits, self.cancelled)) as answers,
+        ):
+            return next(answers) == b"1"
 
 
 def _decoding_bytes(facts: FileFacts) -> int:

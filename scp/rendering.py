@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scp.errors import Code, Refused, WorkerFailed
 from scp.model import FileFacts, Interpolation, Missing, Policy
@@ -120,7 +120,7 @@ def _each_to_its_file(job: RenderJob, plan: PlanePlan, folder: Path) -> Iterator
         buffer = buffers.pop()
         engine.render_planes(volume, plan, chunk, job.interpolation, buffer[: len(chunk)])
         for index, plane in zip(chunk, buffer, strict=False):  # the last chunk may be shorter than a buffer
-            _append(folder / _file_name(index), encoder.pieces(index, plane))
+            _write(folder / _file_name(index), encoder.pieces(index, plane))
         buffers.append(buffer)
         return "\n".join(map(_file_name, chunk)).encode()
 
@@ -136,7 +136,7 @@ def write_pieces(pieces: Iterable[bytes], pieces_per_object: int, folder: Path) 
     for index, piece in enumerate(pieces):
         number, part = divmod(index, pieces_per_object)
         path = folder / _file_name(number)
-        _append(path, (piece,))
+        _write(path, (piece,), "ab" if part else "wb")
         if part == pieces_per_object - 1:
             yield path
 
@@ -145,9 +145,9 @@ def _file_name(index: int) -> str:
     return f"{index + 1:05d}.dcm"
 
 
-def _append(path: Path, parts: Iterable[Buffer]) -> None:
+def _write(path: Path, parts: Iterable[Buffer], mode: Literal["wb", "ab"] = "wb") -> None:
     try:
-        with path.open("ab") as file:
+        with path.open(mode) as file:
             for part in parts:
                 file.write(part)
     except OSError as error:

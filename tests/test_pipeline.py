@@ -4,7 +4,8 @@ The series has 12 axial slices of 8 x 10 pixels of 1 mm, 2 mm apart, Instance Nu
 23 transverse planes lie 1 mm apart.
 """
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLSLossless
 
-from scp import pipeline
+from scp import pipeline, production
 from scp.errors import DecodingFailed, Refused
 from scp.isolation import local
-from scp.model import MPRRequest, Policy
+from scp.model import IsCancelled, MPRRequest, Policy
 from scp.pipeline import Means
+from scp.rendering import RenderJob, write_pieces
 from tests.builders import ramp, series, write, write_series
 from tests.folder_means import asked, means_of
 
@@ -251,3 +253,80 @@ def test_a_failure_that_leaving_the_files_out_does_not_mend_is_raised(folder, me
     monkeypatch.setattr(pipeline, "produce", always_fails)
     with pytest.raises(DecodingFailed, match="the disk is gone"):
         made(asked(paths[5], minimum_images=2), means)
+
+
+class FailingCluster:
+    """Renders as a cluster does, part after part; the first time, a worker of a later part fails."""
+
+    def __init__(self, _address: str) -> None:
+        pass
+
+    def run(
+        self,
+        render_part: Callable[[RenderJob], Iterator[bytes]],
+        job: RenderJob,
+        _limits: local.Limits,
+        _cancelled: IsCancelled,
+    ) -> Iterator[bytes]:
+        pieces = render_part(job)
+        spoiled = [facts.path for facts in job.stack if facts.path.name == "0006.dcm"]
+        for number, piece in enumerate(pieces):
+            if number == 3 and spoiled:
+                raise DecodingFailed("the worker's copy of the slice is no image", *spoiled)
+            yield piece
+
+
+def test_nothing_of_an_attempt_that_failed_is_in_the_object_of_the_next(folder, tmp_path, monkeypatch):
+    paths = write_series(series(12), folder)
+    monkeypatch.setattr(production.dask, "Cluster", FailingCluster)
+    means = means_of(tmp_path / "tree", reconstruction={"executor": "dask://127.0.0.1:1"})
+    request = asked(paths[2], policy=Policy.INTERPOLATE, sop_class="multiframe")
+    (attempted_twice,) = made(request, means)
+    paths[5].unlink()
+    (attempted_once,) = made(request, means)
+    assert attempted_twice.NumberOfFrames == 23
+    assert attempted_twice == attempted_once
+
+
+def test_an_attempt_begins_in_an_empty_folder(folder, means, tmp_path, monkeypatch):
+    paths = write_series(compressed(), folder)
+    spoil(paths[5])
+    produce, found = pipeline.produce, []
+
+    def produce_after_a_look(prospect: object, workshop: object, spool: Path, cancelled: object) -> object:
+        found.append(sorted(path.name for path in spool.iterdir()))
+        shutil.copy(paths[0], spool / "09999.dcm")
+        return produce(prospect, workshop, spool, cancelled)
+
+    monkeypatch.setattr(pipeline, "produce", produce_after_a_look)
+    made(asked(paths[2], policy=Policy.INTERPOLATE), means)
+    assert found == [[], []]
+
+
+def test_the_first_piece_of_an_object_replaces_what_lies_there(tmp_path):
+    (tmp_path / "00001.dcm").write_bytes(b"of an attempt that failed")
+    (whole,) = write_pieces([b"head", b"tail"], 2, tmp_path)
+    assert whole.read_bytes() == b"headtail"
+
+
+def test_copies_are_decoded_once_however_often_the_searches_have_news(folder, means, monkeypatch):
+    slices = compressed()
+    paths = write_series([ds for ds in slices if ds.InstanceNumber not in (6, 9)], folder)
+    write(series(12)[2], folder / "again.dcm")
+    write(slices[5], folder.parent / "one" / "0006.dcm")
+    write(slices[8], folder.parent.parent / "two" / "0009.dcm")
+    run, jobs, selections, select = local.run, [], [], pipeline.select
+
+    def run_and_count(function: object, job: object, *rest: object) -> object:
+        jobs.append(job)
+        return run(function, job, *rest)
+
+    def select_and_count(*given: object, **options: object) -> object:
+        selections.append(given)
+        return select(*given, **options)
+
+    monkeypatch.setattr(local, "run", run_and_count)
+    monkeypatch.setattr(pipeline, "select", select_and_count)
+    assert pipeline.explain(asked(paths[0]), means, never).ok
+    assert len(selections) > 2
+    assert len(jobs) == 1
