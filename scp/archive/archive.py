@@ -26,7 +26,7 @@ from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
 from scp.archive.scan import SETTLED_NS, Scan, SeenFolder
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import IndexUnavailable, OutOfSpace
-from scp.model import FileFacts, FileRef, Origin, Progress, Stored
+from scp.model import WORK_FOLDER, FileFacts, FileRef, Origin, Progress, Stored, is_legal_uid
 
 
 def _make_work_folders(work: Path, *, durable: bool) -> None:
@@ -53,13 +53,13 @@ class Archive:
         self, settings: config.Archive, root: Path, index: IndexDatabase, extra_keywords: tuple[str, ...]
     ) -> None:
         self._settings, self._root, self._index, self._extra = settings, root, index, extra_keywords
-        self._spool = root / layout.WORK_FOLDER / "spool"
+        self._spool = root / WORK_FOLDER / "spool"
         homes = SeriesHomes()
         index.when_rolled_back = homes.forget
         self._scan = Scan(root, index, homes, extra_keywords)
         self._syncing = syncing_of(root, durable=settings.durable)
         self._filing = Filing(root, index, homes, self._syncing)
-        self._rejections = Rejections(index, root / layout.WORK_FOLDER / REJECTIONS_FOLDER)
+        self._rejections = Rejections(index, root / WORK_FOLDER / REJECTIONS_FOLDER)
         self._rejections.restore()
         self.arrivals = Arrivals()
         self.promises = Promises(index)
@@ -72,7 +72,7 @@ class Archive:
         ``OSError``.
         """
         root = Path(settings.root).absolute()
-        work = root / layout.WORK_FOLDER
+        work = root / WORK_FOLDER
         _make_work_folders(work, durable=settings.durable)
         recover.empty_spool(work / "spool")
         keywords = tuple(extra_keywords)
@@ -96,7 +96,7 @@ class Archive:
     @property
     def results_folder(self) -> Path:
         """Where results wait to be sent; not part of what the archive holds."""
-        return self._root / layout.WORK_FOLDER / "results"
+        return self._root / WORK_FOLDER / "results"
 
     # the door
 
@@ -199,7 +199,7 @@ class Archive:
 
     def instance_files(self, sop_instance_uid: str) -> tuple[FileFacts, ...]:
         """Return the facts of every file (or frame) that holds the instance, the newest file first."""
-        if not layout.is_legal_uid(sop_instance_uid):
+        if not is_legal_uid(sop_instance_uid):
             return ()
         with self._index.reading() as connection:
             return self._current(rows_of_uid(connection, sop_instance_uid))

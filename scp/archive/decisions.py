@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Row, delete
 
 from scp.archive.filing import sync
 from scp.archive.index import IndexDatabase, absolute_path, conflict
-from scp.archive.layout import WORK_FOLDER
 from scp.archive.records import delete_file, rows_of_uid
 from scp.errors import Code, Refused
+from scp.model import WORK_FOLDER
 
 CONFLICTS_FOLDER: Final = "conflicts"
 

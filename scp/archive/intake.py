@@ -19,10 +19,9 @@ from typing import Final
 
 from scp.archive.digests import digests_of, pixel_extent
 from scp.archive.durability import Syncing, write_out
-from scp.archive.layout import is_legal_uid
 from scp.archive.records import Digests, has_identity
 from scp.errors import IdentityMismatch, NotDicom, OutOfSpace, StoreRefused, Unparseable
-from scp.model import FileFacts, Header, Origin, Stored
+from scp.model import FileFacts, Header, Origin, Stored, is_legal_uid
 from scp.part10 import (
     LARGEST_WINDOW_BYTES,
     DataSet,

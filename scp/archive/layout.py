@@ -18,24 +18,12 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Final
 
-from scp.model import Header, Origin
-
-WORK_FOLDER: Final = ".scp"
-"""The node's own folder in the root: index, spool, conflicts. No scan enters it."""
+from scp.model import Header, Origin, is_legal_uid
 
 LONGEST_WORD: Final = 32
 """Characters of one attribute in a folder's name; five levels stay far below any path limit."""
 
-_UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9.^-]+")
-
-
-def is_legal_uid(text: str) -> bool:
-    """Tell whether *text* is digits and dots, at most 64, no empty component (PS3.5 9.1).
-
-    A component with leading zeros is tolerated: scanners write them, and a path is as safe with them.
-    """
-    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 def batch_folder(template: str, origin: Origin, now_s: float) -> str:

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import Connection, Row, Select, distinct, func, select
 
 from scp.archive.index import file, instance, series
-from scp.archive.layout import folded_name, is_legal_uid
+from scp.archive.layout import folded_name
 from scp.archive.matching import (
     BINARY_VRS,
     NUMBER_VRS,
@@ -40,6 +40,7 @@ from scp.model import (
     UNDECODABLE,
     Header,
     Value,
+    is_legal_uid,
 )
 
 LEVELS: Final = {

@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from scp.archive.index import absolute_path, file, instance, series
-from scp.archive.layout import folded_name, is_legal_uid, patient_identity
-from scp.model import FileFacts, FileStamp, Header, PixelData
+from scp.archive.layout import folded_name, patient_identity
+from scp.model import FileFacts, FileStamp, Header, PixelData, is_legal_uid
 
 INTEGER_BYTES: Final = 8
 

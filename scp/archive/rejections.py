@@ -14,8 +14,8 @@ from sqlalchemy import delete, func, select
 
 from scp.archive.filing import sync
 from scp.archive.index import IndexDatabase, rejection
-from scp.archive.layout import is_legal_uid
 from scp.errors import Unparseable
+from scp.model import is_legal_uid
 
 REJECTIONS_FOLDER: Final = "rejections"
 

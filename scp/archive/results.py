@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scp.archive.layout import is_legal_uid
 from scp.errors import Code, Refused
+from scp.model import is_legal_uid
 
 SPOOL_PREFIX = "spool-"
 

@@ -22,12 +22,11 @@ from sqlalchemy import Connection, Row, delete, select
 from scp.archive.birth_time import birth_time_ns
 from scp.archive.filing import forget_empty_series
 from scp.archive.index import IndexDatabase, absolute_path, file, folder, relative_bytes
-from scp.archive.layout import WORK_FOLDER
 from scp.archive.listing import MOST_REMEMBERED, FoldersAsTheyWere, Listing
 from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_folder, rows_of_uid
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import Code, IndexUnavailable
-from scp.model import FileFacts, FileStamp, Progress
+from scp.model import WORK_FOLDER, FileFacts, FileStamp, Progress
 from scp.part10 import FileRead, read_file
 
 SETTLED_NS: Final = 2_000_000_000

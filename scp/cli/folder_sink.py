@@ -3,12 +3,11 @@
 Not the archive: nothing is indexed here, and an instance that is there already is written anew.
 """
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from scp.errors import StoreRefused, Unparseable
-from scp.model import Incoming, Origin, Stored
+from scp.model import Incoming, Origin, Stored, is_legal_uid
 from scp.part10 import file_head
 
 
@@ -21,7 +20,7 @@ class FolderSink:
         self._count = 0
 
     def begin(self, origin: Origin) -> Incoming:
-        if not re.fullmatch(r"[0-9.]{1,64}", origin.sop_instance_uid):
+        if not is_legal_uid(origin.sop_instance_uid):
             raise Unparseable("the SOP Instance UID is no UID, so it cannot name a file")
         self.folder.mkdir(parents=True, exist_ok=True)
         return _IncomingFile(origin, self)

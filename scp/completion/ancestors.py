@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scp.completion.ledger import Finding
-from scp.completion.pursuit import OWN_FOLDER, Pursuit
+from scp.completion.pursuit import Pursuit
+from scp.model import WORK_FOLDER
 
 
 def search(pursuit: Pursuit) -> Iterator[Finding]:
@@ -53,4 +54,4 @@ def _walk(top: Path) -> Iterator[Path]:
                 names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except OSError:
             continue  # reading it failed too, and was counted
-        waiting.extend(folder / name for name in names if name != OWN_FOLDER)
+        waiting.extend(folder / name for name in names if name != WORK_FOLDER)

@@ -5,14 +5,13 @@ taken as a peer gives them, and :func:`check` keeps what fits the question: a pe
 series, twice, without end, or of another patient (PS3.4 C.4.1.1.3.2: what the identifier asked for).
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from scp.config import Peer
 from scp.errors import PeerFailed
-from scp.model import FileFacts, Header, IsCancelled, KnownInstance
+from scp.model import FileFacts, Header, IsCancelled, KnownInstance, is_legal_uid
 from scp.selection.identity import same_name, same_value
 
 MOST_ANSWERS = 100_000
@@ -33,9 +32,6 @@ class HeldInstance:
 
 ASKED_FOR = ("StudyInstanceUID", "SeriesInstanceUID")
 """Unique keys of the question: an answer that states another value was not asked for."""
-
-LEGAL_UID = re.compile(r"[0-9.]{1,64}")
-"""PS3.5 9.1, less strictly: archives hold UIDs with components that begin with 0."""
 
 
 class PeerArchives(Protocol):
@@ -99,7 +95,7 @@ def check(held: Iterable[HeldInstance], current: FileFacts, peer: Peer) -> Answe
     differs = ""
     for answer in held:
         uid = answer.sop_instance_uid
-        if not LEGAL_UID.fullmatch(uid) or _states_another(answer.stated, current.header):
+        if not is_legal_uid(uid) or _states_another(answer.stated, current.header):
             unasked += 1
             continue
         differs = differs or _differing_patient(answer.stated, current.header)

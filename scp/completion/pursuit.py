@@ -13,10 +13,7 @@ from pathlib import Path
 from scp.completion.lacking import Lacking
 from scp.completion.surroundings import Surroundings
 from scp.errors import Cancelled
-from scp.model import FileFacts, IsCancelled, SelectionRules
-
-OWN_FOLDER = ".scp"
-"""The node's own folder in an archive's root: index, spool, conflicts and results are no sources."""
+from scp.model import WORK_FOLDER, FileFacts, IsCancelled, SelectionRules
 
 FOLDERS_SHARE = 0.5
 """The part of the deadline that reading folders may use, so that index and peers are asked whatever the
@@ -56,7 +53,7 @@ class Pursuit:
     def _is_the_nodes(self, place: Path) -> bool:
         """Tell whether *place* lies in the folder that a node keeps for itself, in its archive's root."""
         shared = os.path.commonpath((place, self.surroundings.top.resolve()))
-        return OWN_FOLDER in place.relative_to(shared).parts
+        return WORK_FOLDER in place.relative_to(shared).parts
 
     def look_into(self, folders: Iterable[Path], within: Path | None = None) -> "Look":
         """Read *folders* that were not read yet, and return what in them may belong to the series.

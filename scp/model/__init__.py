@@ -43,6 +43,7 @@ from scp.model.requests import (
     SelectionRules,
 )
 from scp.model.traffic import (
+    WORK_FOLDER,
     Event,
     Failed,
     FolderReader,
@@ -59,6 +60,7 @@ from scp.model.traffic import (
     never,
     takes_all,
 )
+from scp.model.uids import is_legal_uid
 
 __all__ = [
     "CONTRAST_KEYWORDS",
@@ -70,6 +72,7 @@ __all__ = [
     "STACK_KEYWORDS",
     "STANDARD_ORIENTATIONS",
     "UNDECODABLE",
+    "WORK_FOLDER",
     "Candidates",
     "Direction",
     "Event",
@@ -107,6 +110,7 @@ __all__ = [
     "Value",
     "Vector",
     "is_along",
+    "is_legal_uid",
     "is_orthonormal",
     "never",
     "orthonormal",

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from scp.errors import MprScpError
 from scp.model.images import FileFacts, FileRef
+
+WORK_FOLDER: Final = ".scp"
+"""The node's own folder in an archive's root: index, spool, conflicts, results. Nothing in it is a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Incoming(Protocol):
 class Sink(Protocol):
     """Where ``net`` puts what it receives: the archive's one door."""
 
-    def begin(self, origin: Origin) -> Incoming: ...
+    def begin(self, origin: Origin) -> Incoming:
+        """Let one instance in. Raises ``Unparseable`` for illegal UIDs, ``StoreRefused``."""
 
 
 @dataclass(frozen=True, slots=True)

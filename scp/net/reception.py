@@ -5,13 +5,8 @@ of the sink is kept until then, and the rest of the message dropped, because a C
 when its whole data set has been read (PS3.7 9.1.1). Nothing is decoded or encoded here.
 """
 
-import re
-
 from scp.errors import StoreRefused, Unparseable
 from scp.model import Incoming, Origin, Sink, Stored
-
-LEGAL_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-"""PS3.5 9.1, but for leading zeros: scanners that send them exist, and they do no harm."""
 
 
 class Reception:
@@ -24,7 +19,6 @@ class Reception:
         self._incoming: Incoming | None = None
         self._error: Exception | None = None
         try:
-            _check_identity(origin)
             self._incoming = sink.begin(origin)
         except Exception as error:
             self._error = error
@@ -66,10 +60,3 @@ class Reception:
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             incoming.abandon()
-
-
-def _check_identity(origin: Origin) -> None:
-    """Refuse a command whose UIDs are no UIDs: they go into paths and queries."""
-    for name, uid in (("Class", origin.sop_class_uid), ("Instance", origin.sop_instance_uid)):
-        if len(uid) > 64 or not LEGAL_UID.fullmatch(uid):
-            raise Unparseable(f"Affected SOP {name} UID {uid[:80]!r} is no UID")

@@ -8,15 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scp.archive.layout import (
-    WORK_FOLDER,
     batch_folder,
     folded_name,
     folder_name,
     instance_name,
     instance_path,
-    is_legal_uid,
 )
-from scp.model import Header, Origin
+from scp.model import WORK_FOLDER, Header, Origin, is_legal_uid
 
 HOSTILE = st.one_of(
     st.text(max_size=60),

@@ -36,7 +36,7 @@ def test_what_is_abandoned_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("uid", ["../../etc/passwd", "", "1/2", "1.2\0", "a", "1" * 65])
+@pytest.mark.parametrize("uid", ["../../etc/passwd", "", "1/2", "1.2\0", "a", "...", "1" * 65])
 def test_what_is_no_uid_names_no_file(tmp_path, uid):
     with pytest.raises(StoreRefused):
         FolderSink(tmp_path, lambda _count: None).begin(origin(uid))

@@ -33,7 +33,7 @@ def test_an_answer_that_says_nothing_of_study_and_series_is_taken() -> None:
     assert len(check([HeldInstance("1.3.1")], CURRENT, PACS).known) == 1
 
 
-@pytest.mark.parametrize("uid", ["", "*", "1.2\\1.3", "../../etc", "1." * 40, "1.2 "])
+@pytest.mark.parametrize("uid", ["", "*", "1.2\\1.3", "../../etc", "...", "1..2", "1." * 40, "1.2 "])
 def test_an_answer_without_a_legal_uid_is_dropped(uid: str) -> None:
     assert check([HeldInstance(uid)], CURRENT, PACS).unasked == 1
 

@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 
-from scp.errors import BadRequest, MprScpError
-from scp.model import FileRef, Origin, Stored
+from scp.errors import BadRequest, MprScpError, Unparseable
+from scp.model import FileRef, Origin, Stored, is_legal_uid
 
 
 class ArchiveTwin:
@@ -26,6 +26,8 @@ class ArchiveTwin:
         self.before_commit: Callable[[Origin], object] = lambda _origin: None
 
     def begin(self, origin: Origin) -> "IncomingTwin":
+        if not is_legal_uid(origin.sop_class_uid) or not is_legal_uid(origin.sop_instance_uid):
+            raise Unparseable("a UID of the request is no legal UID")
         return IncomingTwin(self, origin)
 
     def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
