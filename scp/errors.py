@@ -9,6 +9,7 @@
     │   └── BadRequest            the request itself is at fault
     ├── StoreRefused              one instance is not taken
     │   ├── OutOfSpace
+    │   ├── SOPClassNotSupported  its presentation context is for something else
     │   ├── IdentityMismatch      command and data set name different instances
     │   └── Unparseable
     ├── IndexUnavailable          the index does not answer
@@ -152,6 +153,10 @@ class StoreRefused(MprScpError):
 
 class OutOfSpace(StoreRefused):
     """The disk is full, or below ``archive.minimum_free``."""
+
+
+class SOPClassNotSupported(StoreRefused):
+    """The presentation context was not accepted for instances of this SOP Class."""
 
 
 class IdentityMismatch(StoreRefused):

@@ -27,7 +27,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, A_RELEASE
 from pynetdicom.presentation import PresentationContext
 
 from scp.config import Limits
-from scp.errors import PeerFailed
+from scp.errors import Code, MprScpError, PeerFailed, Refused, SOPClassNotSupported
 from scp.model import IsCancelled, Origin, Sink, never
 from scp.net import command
 from scp.net.acse import NodeACSE, Rejection
@@ -35,6 +35,7 @@ from scp.net.admission import Admitted, plain_address
 from scp.net.fastpath import FastDUL, StoreRequest
 from scp.net.framing import PIECE_BYTES, pieces
 from scp.net.journal import Journal, line, printable
+from scp.net.negotiation import STORE_RIGHTS, is_storage
 from scp.net.reception import Reception
 from scp.net.stream import Stream
 from scp.net.transport import NodeSocket, NotifyingQueue
@@ -216,8 +217,9 @@ class NodeAssociation(Association):  # type: ignore[misc]
         raise PeerFailed("the association was aborted, or the connection lost")
 
     def receive(self, sop_class_uid: str, sop_instance_uid: str, context_id: int) -> Reception:
-        """Begin to receive the data set of a C-STORE request."""
+        """Begin to receive the data set of a C-STORE request; of one that may not be, nothing is kept."""
         context = self._accepted_cx[context_id]
+        refused = self._refusal(sop_class_uid, context) if self.is_acceptor else None
         origin = Origin(
             sop_class_uid=sop_class_uid,
             sop_instance_uid=sop_instance_uid,
@@ -225,13 +227,14 @@ class NodeAssociation(Association):  # type: ignore[misc]
             calling_ae_title=self.calling_ae_title if self.is_acceptor else str(self.acceptor.ae_title),
             address=self.remote_address,
         )
-        return Reception(self.conduct.sink, origin, self.conduct.limits.maximum_instance)
+        return Reception(self.conduct.sink, origin, self.conduct.limits.maximum_instance, refused)
 
     def take_store(self, request: StoreRequest, context_id: int) -> None:
         """Serve a C-STORE in the thread that read it; queue it where something else is under way.
 
         Handing it to the other thread costs more than serving it. Nothing that comes behind it needs reading
-        meanwhile: a store is not cancelled, and a peer that does not wait for the answer is slowed down.
+        meanwhile: a store is not cancelled, and a peer that does not wait for the answer is slowed down; one
+        that never reads its answers is cut off after ``limits.message_deadline``.
         """
         if self.is_acceptor and self.is_established and self._serving.acquire(blocking=False):
             try:
@@ -358,6 +361,14 @@ class NodeAssociation(Association):  # type: ignore[misc]
     def _give_up(self) -> None:
         """Abort; the upper layer's thread cannot wait for that, since it is the one that does it."""
         self.abort(block=threading.current_thread() is not self.dul)
+
+    def _refusal(self, sop_class_uid: str, context: PresentationContext) -> MprScpError | None:
+        """Return why *context* takes no instance of this class from the requestor (PS3.7 9.1.1.1.9)."""
+        if not self.may(*STORE_RIGHTS):
+            return Refused(Code.NOT_AUTHORIZED, f"{self.calling_ae_title} lacks store", "it needs store")
+        if context.as_scp and context.abstract_syntax == sop_class_uid and is_storage(sop_class_uid):
+            return None
+        return SOPClassNotSupported(f"the context for {context.abstract_syntax} takes nothing of this class")
 
     def _drop(self, message: Any) -> None:
         if isinstance(message, StoreRequest):

@@ -10,14 +10,18 @@ from scp.model import Incoming, Origin, Sink, Stored
 
 
 class Reception:
-    """Writes one instance into a sink; at most *maximum_bytes* of it."""
+    """Writes one instance into a sink; at most *maximum_bytes* of it, nothing where it is *refused*."""
 
-    def __init__(self, sink: Sink, origin: Origin, maximum_bytes: int) -> None:
+    def __init__(
+        self, sink: Sink, origin: Origin, maximum_bytes: int, refused: Exception | None = None
+    ) -> None:
         self.origin = origin
         self.received_bytes = 0
         self._maximum_bytes = maximum_bytes
         self._incoming: Incoming | None = None
-        self._error: Exception | None = None
+        self._error = refused
+        if refused is not None:
+            return
         try:
             self._incoming = sink.begin(origin)
         except Exception as error:

@@ -27,6 +27,7 @@ from scp.errors import (
     OutOfSpace,
     PeerFailed,
     Refused,
+    SOPClassNotSupported,
     StoreRefused,
     Unparseable,
     WorkerFailed,
@@ -40,6 +41,7 @@ SUCCESS = 0x0000
 PENDING = 0xFF00
 PENDING_WARNING = 0xFF01
 CANCEL = 0xFE00
+SOP_CLASS_NOT_SUPPORTED = 0x0122
 NOT_AUTHORIZED = 0x0124
 SUB_OPERATIONS_FAILED_SOME = 0xB000
 OUT_OF_RESOURCES = 0xA700
@@ -87,6 +89,7 @@ STATUS_OF_ERROR: Mapping[type[MprScpError], int] = {
     NotDicom: UNABLE_TO_PROCESS,
     StoreRefused: OUT_OF_RESOURCES,
     OutOfSpace: OUT_OF_RESOURCES,
+    SOPClassNotSupported: SOP_CLASS_NOT_SUPPORTED,
     IdentityMismatch: IDENTIFIER_DOES_NOT_MATCH,
     Unparseable: UNABLE_TO_PROCESS,
     IndexUnavailable: UNAVAILABLE,
@@ -104,6 +107,7 @@ CODE_OF_ERROR: Mapping[type[MprScpError], str] = {
     PeerFailed: "peer-failed",
     NotDicom: Code.NOT_DICOM,
     Unparseable: Code.NOT_DICOM,
+    SOPClassNotSupported: Code.NO_CONTEXT,
     IdentityMismatch: "identity-mismatch",
     Cancelled: "cancelled",
 }

@@ -12,7 +12,7 @@ from scp.selection import NoMiddleImage
 from scp.services.status import CODE_OF_ERROR, STATUS_OF_CODE, STATUS_OF_ERROR, outcome_of
 
 OWN = {0xC000, 0xC001, *range(0xC010, 0xC01D), 0xC020, 0xC021, 0xC022, 0xC0FF}
-STANDARD = {0x0124, 0xA700, 0xA702, 0xA900, 0xFE00}
+STANDARD = {0x0122, 0x0124, 0xA700, 0xA702, 0xA900, 0xFE00}
 LENGTH_OF_ERROR_COMMENT = 64
 NO_REFUSALS = {Code.OK, Code.USED}
 
@@ -44,7 +44,7 @@ def test_every_error_of_the_tree_has_a_status(cls: type[MprScpError]) -> None:
 @pytest.mark.parametrize("code", [code for code in Code if code not in NO_REFUSALS])
 def test_every_code_has_a_status_and_opens_its_error_comment(code: Code) -> None:
     outcome = outcome_of(Refused(code, "x", comment="n" * 100))
-    assert outcome.status in OWN | STANDARD - {0xFE00, 0xA700}
+    assert outcome.status in OWN | STANDARD - {0x0122, 0xFE00, 0xA700}
     assert outcome.error_comment.startswith(f"{code}: ")
     assert len(outcome.error_comment) == LENGTH_OF_ERROR_COMMENT
 

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, build_context
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE, build_context, build_role
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as StudyRootGet
+from pynetdicom.sop_class import Verification
 
 from scp.errors import IdentityMismatch, IndexUnavailable, MprScpError, OutOfSpace, Unparseable
 from scp.model import FileRef
+from scp.net import command
+from scp.net.outgoing import Deadline, associate, end
 from scp.net.requestor import Requestor
 from tests.builders import image, series, write, write_series
 from tests.net.archive_twin import file_head
@@ -111,6 +115,48 @@ def test_without_the_right_no_context_is_accepted(start_node: StartNode) -> None
     association = entity.associate("127.0.0.1", node.port, ae_title="MPRSCP")
     assert [context.result for context in association.rejected_contexts] == [1]
     association.release()
+
+
+@pytest.mark.parametrize(
+    ("rights", "accepted", "sent_as", "status"),
+    [
+        (("echo",), Verification, CTImageStorage, 0x0124),
+        (("get",), StudyRootGet, CTImageStorage, 0x0124),
+        (("get",), CTImageStorage, CTImageStorage, 0x0124),
+        (("store", "get"), CTImageStorage, CTImageStorage, 0x0122),
+        (("store", "echo"), Verification, CTImageStorage, 0x0122),
+        (("store", "echo"), Verification, Verification, 0x0122),
+    ],
+    ids=["echo only", "get only", "received by get", "no role to send", "another class", "no storage"],
+)
+def test_only_a_storage_context_of_who_may_store_takes_instances(
+    start_node: StartNode, rights: tuple[str, ...], accepted: UID, sent_as: UID, status: int
+) -> None:
+    node = start_node(peers={"R": caller("READER", *rights)})
+    contexts = [build_context(accepted, ExplicitVRLittleEndian)]
+    roles = [build_role(CTImageStorage, scp_role=True)]
+    association = associate(node.config, "READER", node.peer, contexts, Deadline(10.0), roles=roles)
+    try:
+        association.send_message(1, command.store_request(sent_as, "1.2.3", 1), b"data")
+        _, response = association.next_message(10.0)
+        assert response.status == status
+        assert node.archive.stored == {} and node.archive.abandoned == []
+    finally:
+        end(association)
+
+
+def test_a_context_of_one_class_takes_no_instance_of_another(start_node: StartNode) -> None:
+    node = start_node()
+    contexts = [build_context(CTImageStorage, ExplicitVRLittleEndian)]
+    association = associate(node.config, "SENDER", node.peer, contexts, Deadline(10.0))
+    try:
+        association.send_message(1, command.store_request(MRImageStorage, "1.2.3", 1), b"data")
+        assert association.next_message(10.0)[1].status == 0x0122
+        association.send_message(1, command.store_request(CTImageStorage, "1.2.4", 2), b"data")
+        assert association.next_message(10.0)[1].status == 0x0000
+        assert set(node.archive.stored) == {"1.2.4"}
+    finally:
+        end(association)
 
 
 @pytest.mark.foreign
