@@ -25,8 +25,8 @@ LONGEST_REST_S = 300.0
 MEMORY_S = 60.0
 """How long an answer, or that an instance did not come, is remembered."""
 
-MEMORY_SIZE = 1_000
-"""Answers remembered at most; the oldest go first."""
+MEMORY_SIZE = 100_000
+"""Instances in all the answers that are remembered; the oldest answers go first."""
 
 ERROR_COMMENT = re.compile(r"(?<=status 0x[0-9A-F]{4}),.*", re.DOTALL)
 """What a peer adds to its status in words of its own: it may be of a patient, and stays out of the log."""
@@ -49,25 +49,51 @@ class PeerState:
     running: int = 0
 
 
-class Memory(Generic[Key, Value]):
-    """A mapping whose entries are gone after a minute."""
+@dataclass(frozen=True, slots=True)
+class Remembered(Generic[Value]):
+    """One entry of a memory; *size* is its share of :data:`MEMORY_SIZE`."""
 
-    def __init__(self, clock: Clock) -> None:
+    value: Value
+    size: int
+    until: float
+
+
+class Memory(Generic[Key, Value]):
+    """A mapping whose entries are gone after a minute, or when newer ones need their room.
+
+    *size_of* tells of how many instances a value speaks; one of none counts as one.
+    """
+
+    def __init__(self, clock: Clock, size_of: Callable[[Value], int]) -> None:
         self._clock = clock
-        self._entries: dict[Key, tuple[float, Value]] = {}
+        self._size_of = size_of
+        self._entries: dict[Key, Remembered[Value]] = {}  # the oldest first, which is the first to expire
+        self._size = 0
         self._lock = threading.Lock()
 
     def put(self, key: Key, value: Value) -> None:
+        size = max(1, self._size_of(value))
         with self._lock:
-            self._entries.pop(key, None)
-            self._entries[key] = (self._clock() + MEMORY_S, value)
-            while len(self._entries) > MEMORY_SIZE:
-                del self._entries[next(iter(self._entries))]
+            self._forget(key)
+            self._entries[key] = Remembered(value, size, self._clock() + MEMORY_S)
+            self._size += size
+            self._make_room()
 
     def get(self, key: Key, default: Value) -> Value:
         with self._lock:
-            until, value = self._entries.get(key, (0.0, default))
-            return value if self._clock() < until else default
+            found = self._entries.get(key)
+            return found.value if found and self._clock() < found.until else default
+
+    def _make_room(self) -> None:
+        while self._entries:
+            key, oldest = next(iter(self._entries.items()))
+            if self._size <= MEMORY_SIZE and self._clock() < oldest.until:
+                return
+            self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        if gone := self._entries.pop(key, None):
+            self._size -= gone.size
 
 
 @dataclass(slots=True, eq=False)
@@ -128,8 +154,9 @@ class PeerStates:
         self._clock = clock
         self._states: dict[str, PeerState] = {}
         self._changed = threading.Condition()
-        self.answers: Memory[tuple[str, str, str], tuple[HeldInstance, ...] | None] = Memory(clock)
-        self.withheld: Memory[tuple[str, str], bool] = Memory(clock)
+        self.answers: Memory[tuple[str, str, str], tuple[HeldInstance, ...] | None]
+        self.answers = Memory(clock, lambda held: len(held or ()))
+        self.withheld: Memory[tuple[str, str], bool] = Memory(clock, int)
         self.flights = Flights()
 
     def of(self, peer: Peer) -> PeerState:

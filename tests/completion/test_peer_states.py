@@ -1,10 +1,12 @@
 """What the node remembers of its peers between requests."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 
-from scp.completion.peer_states import MEMORY_S, Flights, Memory, PeerStates
+from scp.completion.peer_states import MEMORY_S, MEMORY_SIZE, Flights, Memory, PeerStates
 from tests.completion.world import peer
 
 PACS = peer("PACS", parallel=2)
@@ -106,12 +108,49 @@ def test_a_waiting_request_gets_the_turn_that_comes_free(states: PeerStates) -> 
 
 
 def test_an_answer_is_remembered_for_a_minute(clock: Clock) -> None:
-    memory: Memory[str, int] = Memory(clock)
+    memory: Memory[str, int] = Memory(clock, int)
     memory.put("a", 1)
     clock.now += MEMORY_S - 0.1
     assert memory.get("a", 0) == 1
     clock.now += 0.2
     assert memory.get("a", 0) == 0
+
+
+class Answer(list[str]):
+    """A list of which one can tell whether anybody still holds it."""
+
+
+def test_answers_of_more_than_a_minute_ago_take_no_memory(clock: Clock) -> None:
+    memory: Memory[str, Answer | None] = Memory(clock, lambda answer: len(answer or ()))
+    old = Answer(["1.2.3"])
+    held = weakref.ref(old)
+    memory.put("old", old)
+    del old
+    clock.now += MEMORY_S
+    memory.put("new", Answer(["1.2.4"]))
+    gc.collect()
+    assert held() is None
+    assert memory.get("new", None) == ["1.2.4"]
+
+
+def test_the_oldest_answers_make_room_for_the_instances_of_newer_ones(clock: Clock) -> None:
+    memory: Memory[str, range] = Memory(clock, len)
+    third = range(MEMORY_SIZE // 3)
+    for name in ("first", "second", "third"):
+        memory.put(name, third)
+    memory.put("second", third)  # answered again: its instances count once
+    memory.put("fourth", third)
+    kept = [name for name in ("first", "second", "third", "fourth") if memory.get(name, range(0))]
+    assert kept == ["second", "third", "fourth"]
+    memory.put("fifth", range(MEMORY_SIZE))
+    assert memory.get("fifth", range(0)) and not memory.get("fourth", range(0))
+
+
+def test_answers_of_nothing_are_bounded_too(clock: Clock) -> None:
+    memory: Memory[int, range | None] = Memory(clock, lambda held: len(held or ()))
+    for number in range(MEMORY_SIZE + 1):
+        memory.put(number, range(0))
+    assert memory.get(0, None) is None and memory.get(1, None) is not None
 
 
 def test_an_instance_is_retrieved_by_one_request_and_the_others_are_told() -> None:
