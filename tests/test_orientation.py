@@ -1,4 +1,4 @@
-"""Cosines are held to one tolerance, whichever way they come in."""
+"""Cosines are held to one tolerance, and refused in the same words, whichever way they come in."""
 
 import math
 
@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from scp.config.values import cosines as configured
 from scp.errors import BadRequest
-from scp.model import Direction, PlaneRequest, is_along, is_orthonormal, orthonormal
+from scp.model import Direction, Operation, PlaneRequest, is_along, is_orthonormal, orthonormal
 from scp.reconstruction.planes import plan
 from scp.services.mpr_keys import planes_of
 from tests.reconstruction.scenes import geometry
@@ -48,6 +48,46 @@ def test_cosines_a_thousandth_off_are_taken_and_others_refused_everywhere(gate, 
     else:
         with pytest.raises((BadRequest, PydanticCustomError)):
             gate(cosines)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "request_", "keys"),
+    [
+        (
+            "ImageOrientationPatient",
+            PlaneRequest(Direction.OBLIQUE, (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)),
+            {
+                "ReformattingOperationInitialViewDirection": "OBLIQUE",
+                "ImageOrientationPatient": [1, 0, 0, 1, 0, 0],
+            },
+        ),
+        (
+            "ImageOrientationPatient",
+            PlaneRequest(Direction.CORONAL, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)),
+            {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
+        ),
+        (
+            "ImageOrientationPatient",
+            PlaneRequest(Direction.OBLIQUE),
+            {"ReformattingOperationInitialViewDirection": "OBLIQUE"},
+        ),
+        (
+            "ReformattingThickness",
+            PlaneRequest(operation=Operation.SLAB),
+            {"ReformattingOperationType": "SLAB"},
+        ),
+    ],
+    ids=["not orthonormal", "of another direction", "oblique without", "slab of no thickness"],
+)
+def test_planes_that_cannot_be_are_refused_in_the_same_words_by_keys_and_plan(keyword, request_, keys):
+    identifier = Dataset()
+    identifier.update({"ReformattingOperationType": "MPR"} | keys)
+    with pytest.raises(BadRequest) as by_keys:
+        planes_of(identifier, PlaneRequest(), geometry=True)
+    with pytest.raises(BadRequest) as by_plan:
+        plan(geometry(), request_)
+    assert by_keys.value.keyword == keyword
+    assert by_keys.value.args == by_plan.value.args
 
 
 @pytest.mark.parametrize("place", range(6))

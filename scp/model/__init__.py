@@ -26,6 +26,7 @@ from scp.model.keywords import (
 )
 from scp.model.orientation import (
     STANDARD_ORIENTATIONS,
+    checked_orientation,
     is_along,
     is_orthonormal,
     orthonormal,
@@ -41,6 +42,8 @@ from scp.model.requests import (
     PlaneRequest,
     Policy,
     SelectionRules,
+    checked_length,
+    checked_thickness,
 )
 from scp.model.traffic import (
     WORK_FOLDER,
@@ -109,6 +112,9 @@ __all__ = [
     "Takes",
     "Value",
     "Vector",
+    "checked_length",
+    "checked_orientation",
+    "checked_thickness",
     "is_along",
     "is_legal_uid",
     "is_orthonormal",

@@ -6,6 +6,7 @@ Cosines come from files, keys of requests, options and the configuration: all ar
 import math
 from collections.abc import Sequence
 
+from scp.errors import BadRequest
 from scp.model.images import Orientation
 from scp.model.requests import Direction
 
@@ -44,6 +45,34 @@ def is_along(cosines: Sequence[float], direction: Direction) -> bool:
     standard = STANDARD_ORIENTATIONS[direction]
     exact = orthonormal(cosines)
     return min(_dot(exact[:3], standard[:3]), _dot(exact[3:], standard[3:])) >= SAME_DIRECTION_COSINE
+
+
+def checked_orientation(given: Sequence[float] | None, direction: Direction) -> Orientation:
+    """Return the exact row and column cosines of planes in *direction*.
+
+    *given* are those of a request: OBLIQUE needs them, those of a named direction must be its own. Raises
+    ``BadRequest`` otherwise, and where they are not orthonormal.
+    """
+    keyword = "ImageOrientationPatient"
+    if given is None:
+        if direction is Direction.OBLIQUE:
+            raise BadRequest(keyword, "OBLIQUE needs row and column cosines in Image Orientation (Patient)")
+        return STANDARD_ORIENTATIONS[direction]
+    if not is_orthonormal(given):
+        raise BadRequest(
+            keyword,
+            f"Image Orientation (Patient) {tuple(given)} is not two unit vectors at right angles; give six "
+            "cosines that are",
+        )
+    if direction is Direction.OBLIQUE:
+        return orthonormal(given)
+    if not is_along(given, direction):
+        raise BadRequest(
+            keyword,
+            f"Image Orientation (Patient) {tuple(given)} is not that of {direction}; leave it out, or ask "
+            "for OBLIQUE",
+        )
+    return STANDARD_ORIENTATIONS[direction]
 
 
 def _unit(vector: Sequence[float]) -> list[float]:

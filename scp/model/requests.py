@@ -1,9 +1,11 @@
 """What is asked for: planes, and the rules by which images are chosen for them."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from scp.errors import BadRequest
 from scp.model.images import Header, Orientation, Vector
 
 
@@ -69,6 +71,23 @@ class PlaneRequest:
     thickness_mm: float = 0.0
     interval_mm: float = 0.0
     method: Method = Method.AVERAGE_IP
+
+
+def checked_length(value_mm: float, keyword: str) -> float:
+    """Return *value_mm*; 0 means that the default holds. Raises ``BadRequest`` for what is no length."""
+    if not math.isfinite(value_mm) or value_mm < 0:
+        raise BadRequest(keyword, f"{keyword} is {value_mm} mm; a length above 0 is needed")
+    return value_mm
+
+
+def checked_thickness(planes: PlaneRequest) -> float:
+    """Return how thick the planes are (mm), 0 for thin ones. Raises ``BadRequest`` for a SLAB of none."""
+    if planes.operation is not Operation.SLAB:
+        return 0.0
+    thickness_mm = checked_length(planes.thickness_mm, "ReformattingThickness")
+    if not thickness_mm:
+        raise BadRequest("ReformattingThickness", "SLAB needs Reformatting Thickness, in mm")
+    return thickness_mm
 
 
 @dataclass(frozen=True, slots=True)

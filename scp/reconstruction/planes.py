@@ -12,16 +12,12 @@ import numpy as np
 
 from scp.errors import BadRequest
 from scp.model import (
-    STANDARD_ORIENTATIONS,
-    Direction,
     Interpolation,
-    Operation,
-    Orientation,
     PlaneRequest,
     Vector,
-    is_along,
-    is_orthonormal,
-    orthonormal,
+    checked_length,
+    checked_orientation,
+    checked_thickness,
 )
 from scp.reconstruction.geometry import Floats, VolumeGeometry, slice_table, vector
 from scp.reconstruction.sampling import MAXIMUM_COUNT, ON_THE_EDGE, check_count, footprint, slab
@@ -113,7 +109,7 @@ def plan(
     where no plane touches the volume, and where more than 4,096 rows, columns or planes would come of it.
     """
     grid = _grid(geometry, request, pixel_spacing_mm)
-    table, thickness = slice_table(geometry), _thickness(request)
+    table, thickness = slice_table(geometry), checked_thickness(request)
     offsets, weights = slab(table, thickness)
     area = footprint(table, grid.steps, interpolation)
     check_count(len(offsets), area)
@@ -148,12 +144,14 @@ def travel_sign(normal: Floats) -> float:
 
 def _grid(geometry: VolumeGeometry, request: PlaneRequest, pixel_spacing_mm: float) -> Grid:
     """Return the grid of all planes in the box around the voxel centres; some may touch no slice."""
-    cosines = _cosines(request)
+    cosines = checked_orientation(request.orientation, request.direction)
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     normal = np.cross(row, column)
     travel = normal * travel_sign(normal)
     spacing = pixel_spacing_mm or min(geometry.row_spacing_mm, geometry.column_spacing_mm)
-    interval = _length(request.interval_mm, "ReformattingInterval") or _thickness(request) or spacing
+    interval = (
+        checked_length(request.interval_mm, "ReformattingInterval") or checked_thickness(request) or spacing
+    )
     corners = _corners(geometry)
     across = _line(corners @ row, spacing, "PixelSpacing")
     down = _line(corners @ column, spacing, "PixelSpacing")
@@ -182,47 +180,6 @@ def _touched(
         offsets_mm,
         interpolation,
     )
-
-
-def _cosines(request: PlaneRequest) -> Orientation:
-    """Return row and column cosines: those of the named direction, or those given for OBLIQUE."""
-    given, oblique = request.orientation, request.direction is Direction.OBLIQUE
-    if given is None:
-        if oblique:
-            raise BadRequest(
-                "ImageOrientationPatient",
-                "the direction OBLIQUE needs Image Orientation (Patient); none is given",
-            )
-        return STANDARD_ORIENTATIONS[request.direction]
-    if not is_orthonormal(given):
-        raise BadRequest(
-            "ImageOrientationPatient",
-            f"the cosines {given} are no two unit vectors at right angles; give an orthonormal pair",
-        )
-    if oblique:
-        return orthonormal(given)
-    if not is_along(given, request.direction):
-        raise BadRequest(
-            "ImageOrientationPatient",
-            f"the cosines {given} are not those of {request.direction}; leave them out, or ask for OBLIQUE",
-        )
-    return STANDARD_ORIENTATIONS[request.direction]
-
-
-def _length(value: float, keyword: str) -> float:
-    """Return *value* (mm); 0 means that the default holds."""
-    if not math.isfinite(value) or value < 0:
-        raise BadRequest(keyword, f"{keyword} is {value}; a length in mm above zero is needed")
-    return value
-
-
-def _thickness(request: PlaneRequest) -> float:
-    if request.operation is not Operation.SLAB:
-        return 0.0
-    thickness = _length(request.thickness_mm, "ReformattingThickness")
-    if thickness == 0:
-        raise BadRequest("ReformattingThickness", "a SLAB needs Reformatting Thickness in mm; none is given")
-    return thickness
 
 
 def _corners(geometry: VolumeGeometry) -> Floats:

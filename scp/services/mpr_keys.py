@@ -31,9 +31,8 @@ from scp.model import (
     PlaneRequest,
     Value,
     Vector,
-    is_along,
-    is_orthonormal,
-    orthonormal,
+    checked_orientation,
+    checked_thickness,
 )
 from scp.selection.identity import STATED_GEOMETRY, STATED_KEYWORDS
 
@@ -103,11 +102,10 @@ def planes_of(identifier: Dataset, defaults: PlaneRequest, *, geometry: bool) ->
     )
     if geometry:
         planes = replace(planes, orientation=given.orientation(planes), position=given.position())
-    if direction is Direction.OBLIQUE and planes.orientation is None:
+    elif direction is Direction.OBLIQUE and planes.orientation is None:
         raise BadRequest(
             "ImageOrientationPatient",
-            "OBLIQUE needs row and column cosines in Image Orientation (Patient)"
-            + ("" if geometry else " of a preset, because a header file speaks of the current image only"),
+            "OBLIQUE needs the cosines of a preset here, because a header file speaks of the current image",
         )
     return _with_thickness(planes, given)
 
@@ -193,19 +191,11 @@ class _Given:
 
     def orientation(self, planes: PlaneRequest) -> Orientation | None:
         """Return the cosines that are given, made exactly orthonormal, or those of *planes*."""
-        keyword = "ImageOrientationPatient"
-        found = self._numbers(keyword, 6)
-        if not found:
+        found = self._numbers("ImageOrientationPatient", 6) or None
+        if found is None and planes.orientation is not None:
             return planes.orientation
-        if not is_orthonormal(found):
-            raise BadRequest(
-                keyword, f"Image Orientation (Patient) {found} is not two unit vectors at right angles"
-            )
-        if planes.direction is Direction.OBLIQUE:
-            return orthonormal(found)
-        if not is_along(found, planes.direction):
-            raise BadRequest(keyword, f"Image Orientation (Patient) {found} is not {planes.direction}")
-        return planes.orientation
+        cosines = checked_orientation(found, planes.direction)
+        return cosines if planes.direction is Direction.OBLIQUE else planes.orientation
 
     def position(self) -> Vector | None:
         found = self._numbers("ImagePositionPatient", 3)
@@ -223,12 +213,8 @@ class _Given:
 
 def _with_thickness(planes: PlaneRequest, given: _Given) -> PlaneRequest:
     keyword = "ReformattingThickness"
-    if planes.operation is Operation.SLAB:
-        if not planes.thickness_mm:
-            raise BadRequest(keyword, "SLAB needs Reformatting Thickness, in mm")
-        return planes
-    if given.gives(keyword):
+    if planes.operation is not Operation.SLAB and given.gives(keyword):
         raise BadRequest(
             keyword, "Reformatting Thickness is given with MPR, whose planes are thin; ask for SLAB"
         )
-    return replace(planes, thickness_mm=0.0)
+    return replace(planes, thickness_mm=checked_thickness(planes))
