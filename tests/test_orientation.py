@@ -11,8 +11,10 @@ from scp.config.values import cosines as configured
 from scp.errors import BadRequest
 from scp.model import Direction, Operation, PlaneRequest, is_along, is_orthonormal, orthonormal
 from scp.reconstruction.planes import plan
+from scp.selection import fitness
 from scp.services.mpr_keys import planes_of
 from tests.reconstruction.scenes import geometry
+from tests.selection.slices import slice_at
 
 
 def asked_by_keys(cosines):
@@ -27,7 +29,12 @@ def planned(cosines):
     plan(geometry(), PlaneRequest(Direction.OBLIQUE, cosines))
 
 
-GATES = {"configuration": configured, "keys": asked_by_keys, "plan": planned}
+def stored(cosines):
+    if finding := fitness.geometry(slice_at(0, ImageOrientationPatient=cosines)):
+        raise BadRequest("ImageOrientationPatient", finding.detail)
+
+
+GATES = {"configuration": configured, "keys": asked_by_keys, "plan": planned, "images": stored}
 
 
 @pytest.mark.parametrize("gate", GATES.values(), ids=GATES)

@@ -25,6 +25,7 @@ from scp.model.keywords import (
     STACK_KEYWORDS,
 )
 from scp.model.orientation import (
+    COSINE_TOLERANCE,
     STANDARD_ORIENTATIONS,
     checked_orientation,
     is_along,
@@ -68,6 +69,7 @@ from scp.model.uids import is_legal_uid
 __all__ = [
     "CONTRAST_KEYWORDS",
     "COPIED_KEYWORDS",
+    "COSINE_TOLERANCE",
     "GEOMETRY_KEYWORDS",
     "HEADER_KEYWORDS",
     "IDENTITY_KEYWORDS",

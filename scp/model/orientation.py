@@ -11,7 +11,8 @@ from scp.model.images import Orientation
 from scp.model.requests import Direction
 
 COSINE_TOLERANCE = 1e-3
-"""How far cosines may be from unit length and a right angle: they are written with three or four decimals."""
+"""How far cosines may be from unit length and a right angle: people and presets write three or four decimals,
+scanners five or six, and a thousandth of a 500 mm row is half a millimetre."""
 
 SAME_DIRECTION_COSINE = math.cos(math.radians(0.1))
 

@@ -16,13 +16,12 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.sr.codedict import codes
 
 from scp.errors import Code
-from scp.model import CONTRAST_KEYWORDS, FileFacts, Header, Orientation, Vector
+from scp.model import CONTRAST_KEYWORDS, FileFacts, Header, Orientation, Vector, is_orthonormal
 from scp.selection.sorting import FITS, Finding, Rule, image_key, objection, once_for_all_alike
 from scp.selection.thresholds import (
     CONTRAST_RELATIVE,
     FARTHEST_MM,
     ORIENTATION_DEGREES,
-    ORTHONORMAL,
     PIXEL_SPACING_RELATIVE,
 )
 
@@ -124,11 +123,9 @@ def geometry(facts: FileFacts) -> Finding:
 
 @lru_cache(maxsize=1024)
 def _orthonormal(cosines: Orientation) -> Finding:
-    row, column = cosines[:3], cosines[3:]
-    worst = max(abs(math.hypot(*row) - 1), abs(math.hypot(*column) - 1), abs(dot(row, column)))
-    if worst > ORTHONORMAL:
-        return Finding(Code.NO_GEOMETRY, f"ImageOrientationPatient is off orthonormal by {worst:.4f}")
-    return FITS
+    if is_orthonormal(cosines):
+        return FITS
+    return Finding(Code.NO_GEOMETRY, f"ImageOrientationPatient {cosines} is not orthonormal")
 
 
 def image_at_all(facts: FileFacts) -> Finding:

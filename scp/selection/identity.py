@@ -11,9 +11,9 @@ from functools import lru_cache
 from itertools import zip_longest
 
 from scp.errors import Code, Refused, differs_code
-from scp.model import Header, SelectionRules, Value
+from scp.model import COSINE_TOLERANCE, Header, SelectionRules, Value
 from scp.selection.sorting import FITS, Finding, Rule, once_for_all_alike
-from scp.selection.thresholds import ORTHONORMAL, SAME_POSITION_MM
+from scp.selection.thresholds import SAME_POSITION_MM
 
 ALPHABETIC_COMPONENTS = 5
 
@@ -36,7 +36,7 @@ STATED_KEYWORDS = (
 )
 """What a requestor may say of the current image; it must agree with what is stored."""
 
-STATED_GEOMETRY = {"ImageOrientationPatient": ORTHONORMAL, "ImagePositionPatient": SAME_POSITION_MM}
+STATED_GEOMETRY = {"ImageOrientationPatient": COSINE_TOLERANCE, "ImagePositionPatient": SAME_POSITION_MM}
 """What a header file says of it besides, and how near that must be."""
 
 

@@ -4,10 +4,6 @@ They are no configuration: a hospital that turned one would mix or tear apart vo
 What a hospital may turn (minimum number of images, auxiliary identifiers, policy) is in ``SelectionRules``.
 """
 
-ORTHONORMAL = 1e-3
-"""How far row and column cosines may be from unit length and from a right angle. Cosines are written with
-five to six digits by old scanners (1e-5); a thousandth of a 500 mm row is half a millimetre."""
-
 ORIENTATION_DEGREES = 0.1
 """The same volume has one Image Orientation; scanners that write each slice's anew differ in the last
 digit (0.01 degree). A tenth of a degree moves the end of a 500 mm row by 0.9 mm, one pixel."""
