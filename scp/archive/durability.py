@@ -10,6 +10,7 @@ waits for its own.
 """
 
 import ctypes
+import errno
 import os
 from enum import Enum
 from functools import cache
@@ -26,6 +27,9 @@ UNORDERED: Final = frozenset({"nobarrier", "barrier=0", "data=writeback"})
 
 START_AND_WAIT: Final = 1 | 2 | 4
 """SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER of sync_file_range(2)."""
+
+NOT_OFFERED: Final = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.ESPIPE})
+"""What sync_file_range(2) says where kernel, container or file system lack it."""
 
 
 class Syncing(Enum):
@@ -66,8 +70,12 @@ def _is_ordered(kind: str, source: str, options: str) -> bool:
 def write_out(descriptor: int) -> None:
     """Return when the disk has a file's content, be it in its cache only; raises ``OSError``."""
     write = _sync_file_range()
-    if write is None or write(descriptor, 0, 0, START_AND_WAIT) != 0:
-        os.fdatasync(descriptor)
+    if write is not None and write(descriptor, 0, 0, START_AND_WAIT) == 0:
+        return
+    number = ctypes.get_errno() if write is not None else errno.ENOSYS
+    if number not in NOT_OFFERED:  # what the disk did not take is told once: a sync would succeed now
+        raise OSError(number, os.strerror(number))
+    os.fdatasync(descriptor)
 
 
 @cache

@@ -6,15 +6,19 @@ crash harmless: a file is whole on the disk before it has its name, and has name
 is acknowledged. ``scp.archive.durability`` says how many waits for the disk that takes: where it is one,
 each association has its own, side by side; else folders are synced once for the group, before the index
 commits. A crash before the row leaves a whole file that the next sweep finds; a row without a file is none.
+
+A sync that failed is never tried again with the hope that it proves something: Linux tells of content that
+the disk did not take once, and takes it for written from then on. So what failed is made anew, or refused.
 """
 
 import errno
 import os
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +54,10 @@ class _Job:
     stored: Stored | None = None
     failure: Exception | None = None
     linked: Path | None = None
+    made: list[Path] = field(default_factory=list)
+    """Folders made for it, the deepest first."""
+    syncing: threading.Lock = field(default_factory=threading.Lock)
+    """Held by who syncs the file: nobody may ask the disk while another's failure is not noted yet."""
     relied_on: bool = False
     tried_again: bool = False
 
@@ -69,6 +77,8 @@ class Filing:
         self._unsynced: set[Path] = set()
         # names of files that their own associations are about to sync
         self._linked: dict[Path, _Job] = {}
+        # what a sync failed for, and is there still: no later success tells anything of it
+        self._doubtful: set[Path] = set()
         self._waiting_lock = threading.Lock()
 
     def file(self, spooled: Spooled) -> Stored:
@@ -93,7 +103,8 @@ class Filing:
         Unless a duplicate was acknowledged meanwhile, which synced the same file with success.
         """
         try:
-            os.fsync(job.spooled.descriptor)
+            with job.syncing, self._noting_failure_of(path):
+                os.fsync(job.spooled.descriptor)
         except OSError:
             with self._turn:
                 if not job.relied_on:
@@ -124,19 +135,28 @@ class Filing:
             outcomes = [self._place(connection, job) for job in group]
             if self._syncing is not Syncing.NEVER:
                 for folder in sorted(self._unsynced):
-                    sync(folder)
+                    # one that is gone has no entries to keep
+                    with self._noting_failure_of(folder), suppress(FileNotFoundError):
+                        sync(folder)
             self._unsynced.clear()
         for job, stored in zip(group, outcomes, strict=True):
             job.stored = stored
 
     def _undo(self, group: Sequence[_Job]) -> None:
-        """Take the names back; a disk that refuses even that keeps a whole instance nobody was promised."""
+        """Take names and folders back; a disk that refuses keeps a whole instance nobody was promised."""
         for job in group:
             if job.linked is not None:
                 with suppress(OSError):
                     _move_out(job.linked, job.spooled.path)
                 self._linked.pop(job.linked, None)
+                if not os.path.lexists(job.linked):
+                    self._doubtful.discard(job.linked)
                 job.linked = None
+        for job in reversed(group):
+            for folder in job.made:
+                with suppress(OSError):  # others file there, too
+                    folder.rmdir()
+            job.made = []
 
     def _place(self, connection: Connection, job: _Job) -> Stored:
         spooled = job.spooled
@@ -149,6 +169,7 @@ class Filing:
                 return Stored(uid, path, "duplicate")
         outcome = "conflict" if any(_contradicts(row, spooled) for row in known) else "stored"
         folder = self._root / self._homes.home_of(connection, spooled.header, spooled.batch)
+        job.made = list(takewhile(lambda place: not place.is_dir(), (folder, *folder.parents)))
         self._unsynced |= make_folders(folder)
         path, fresh = self._link(job, folder, plain_name=not known)
         if not fresh:
@@ -160,14 +181,31 @@ class Filing:
         return Stored(uid, path, outcome)
 
     def _make_durable(self, path: Path) -> None:
-        """Sync a file that was here before: people copied it in, or a crash came between name and sync."""
+        """Sync a file that was here before: people copied it in, or a crash came between name and sync.
+
+        Raises ``StoreRefused`` where the disk once failed to keep it or a folder that it lies in.
+        """
         if self._syncing is Syncing.NEVER:
             return
-        sync(path)
-        if (job := self._linked.get(path)) is not None:  # whoever linked it may be done meanwhile
+        folders = {self._root / folder for folder in path.relative_to(self._root).parents}
+        job = self._linked.get(path)  # whoever linked it may sync it now
+        with job.syncing if job else nullcontext():
+            if not self._doubtful.isdisjoint({path, *folders}):
+                raise StoreRefused("the disk failed to keep the file that holds the instance already")
+            with self._noting_failure_of(path):
+                sync(path)
+        if job is not None:
             job.relied_on = True
-        inside = path.relative_to(self._root).parents
-        self._unsynced.update(self._root / folder for folder in inside)
+        self._unsynced |= folders
+
+    @contextmanager
+    def _noting_failure_of(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.filename is None:  # what could not even be opened has lost nothing
+                self._doubtful.add(path)
+            raise
 
     def _is_still_there(self, row: Row[Any]) -> bool:
         return absolute_path(self._root, row.folder, row.name).is_file()
