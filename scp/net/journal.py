@@ -16,7 +16,7 @@ _NUMBERS = itertools.count(1)
 @dataclass(slots=True)
 class Journal:
     """What is remembered of one association for its line; *number* is its id within this process,
-    *reason* why it was rejected."""
+    *reason* why it was rejected, or which rights one that was accepted lacks."""
 
     number: int = field(default_factory=lambda: next(_NUMBERS))
     tally: Counter[str] = field(default_factory=Counter)

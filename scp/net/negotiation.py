@@ -92,13 +92,17 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What becomes of one proposed context; *role* is the requestor's."""
+    """What becomes of one proposed context; *role* is the requestor's.
+
+    *lacks* are rights of which any would have opened one that was rejected for the lack of them.
+    """
 
     context_id: int
     abstract_syntax: UID
     transfer_syntax: UID
     result: Result
     role: Role = Role()
+    lacks: tuple[str, ...] = ()
 
 
 def is_storage(sop_class_uid: str) -> bool:
@@ -128,9 +132,11 @@ def answer(
     storage = is_storage(abstract_syntax)
     if not storage and abstract_syntax not in RIGHTS_OF_CLASS:
         return Answer(context_id, abstract_syntax, proposed[0], Result.ABSTRACT_SYNTAX_NOT_SUPPORTED)
-    granted = _granted(role or Role(), may, abstract_syntax, storage=storage)
+    as_scu, as_scp = _rights(abstract_syntax, role or Role())
+    granted = Role(scu=may(*as_scu), scp=may(*as_scp))
     if not granted.scu and not granted.scp:
-        return Answer(context_id, abstract_syntax, proposed[0], Result.USER_REJECTION)
+        lacks = as_scu + as_scp
+        return Answer(context_id, abstract_syntax, proposed[0], Result.USER_REJECTION, lacks=lacks)
     best = best_transfer_syntax(proposed, () if storage else PLAIN_SYNTAXES)
     if best is None:
         return Answer(context_id, abstract_syntax, proposed[0], Result.TRANSFER_SYNTAXES_NOT_SUPPORTED)
@@ -139,13 +145,15 @@ def answer(
 
 def lacking(answers: Iterable[Answer]) -> str:
     """Return which rights would open the contexts that were rejected for the lack of them; empty for none."""
-    refused = {one.abstract_syntax for one in answers if one.result == Result.USER_REJECTION}
-    rights = {" or ".join(RIGHTS_OF_CLASS.get(uid, STORE_RIGHTS)) for uid in refused}
-    return "; ".join(sorted(rights))
+    return "; ".join(sorted({" or ".join(one.lacks) for one in answers if one.lacks}))
 
 
-def _granted(proposed: Role, may: Callable[..., bool], abstract_syntax: UID, *, storage: bool) -> Role:
-    """Return the part of *proposed* that the rights allow; only on storage may the requestor be the SCP."""
-    if not storage:
-        return Role(scu=proposed.scu and may(*RIGHTS_OF_CLASS[abstract_syntax]))
-    return Role(scu=proposed.scu and may(*STORE_RIGHTS), scp=proposed.scp and may(*GET_RIGHTS))
+def _rights(abstract_syntax: UID, proposed: Role) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which rights, any of them, make the requestor the SCU, and which the SCP; none where none do.
+
+    Only on storage may it be the SCP.
+    """
+    storage = abstract_syntax not in RIGHTS_OF_CLASS
+    as_scu = RIGHTS_OF_CLASS.get(abstract_syntax, STORE_RIGHTS) if proposed.scu else ()
+    as_scp = GET_RIGHTS if storage and proposed.scp else ()
+    return as_scu, as_scp

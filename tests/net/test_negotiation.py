@@ -22,7 +22,16 @@ from pynetdicom.sop_class import (
 )
 
 from scp.net.admission import ALL_RIGHTS
-from scp.net.negotiation import RANKING, Answer, Result, Role, answer, best_transfer_syntax, is_storage
+from scp.net.negotiation import (
+    RANKING,
+    Answer,
+    Result,
+    Role,
+    answer,
+    best_transfer_syntax,
+    is_storage,
+    lacking,
+)
 
 PRIVATE_CLASS = "1.3.12.2.1107.5.9.1"
 FUTURE_CLASS = "1.2.840.10008.5.1.4.1.1.9999"
@@ -58,6 +67,31 @@ def test_a_context_needs_its_right(sop_class: str, right: str) -> None:
     if right in ("echo", "store"):
         assert propose(sop_class, opens).result is Result.USER_REJECTION
     assert propose(sop_class, set()).result is Result.USER_REJECTION
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "role", "right"),
+    [
+        (CTImageStorage, None, "store"),
+        (CTImageStorage, Role(scu=False, scp=True), "get or mpr"),
+        (CTImageStorage, Role(scu=True, scp=True), "store or get or mpr"),
+        (StudyRootQueryRetrieveInformationModelFind, None, "find or mpr"),
+        (StudyRootQueryRetrieveInformationModelFind, Role(scu=False, scp=True), ""),
+    ],
+)
+def test_the_right_that_is_told_of_would_have_opened_the_context(
+    sop_class: str, role: Role | None, right: str
+) -> None:
+    refused = propose(sop_class, {"echo"}, role=role)
+    assert refused.result is Result.USER_REJECTION
+    assert lacking([refused]) == right
+    opened = {propose(sop_class, {one}, role=role).result for one in right.split(" or ") if one}
+    assert opened <= {Result.ACCEPTANCE}
+
+
+def test_several_rights_that_are_lacking_are_told_of_once() -> None:
+    refused = [propose(sop_class, set()) for sop_class in (CTImageStorage, PRIVATE_CLASS, Verification)]
+    assert lacking([*refused, propose(CTImageStorage, {"store"})]) == "echo; store"
 
 
 def test_a_service_that_is_not_offered_is_an_unknown_abstract_syntax() -> None:
