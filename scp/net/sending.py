@@ -29,13 +29,16 @@ from scp.errors import Cancelled, PeerFailed
 from scp.model import FileRef, IsCancelled
 from scp.net import command, framing
 from scp.net.association import NodeAssociation
-from scp.net.fastpath import StoreResponse
+from scp.net.fastpath import StoreRequest, StoreResponse
 from scp.net.framing import PIECE_BYTES
 
 LOOK_EVERY_S = 0.1
 """How soon it is seen that nobody waits for a response any more."""
 
 SUCCESS = 0x0000
+STORE_WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
+"""Statuses of C-STORE that mean stored, with a warning (PS3.4 Table B.2-1)."""
+
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 PROCESSING_FAILURE = 0x0110
 
@@ -177,7 +180,8 @@ class StoreUser:
         self._write(message)
         self._read_ahead(self._after.get(ref))
         response = _response(self._association, message.message_id, self._deadline_s, self._cancelled)
-        self._association.journal.tally["sent" if response.status == SUCCESS else "not_taken"] += 1
+        taken = response.status == SUCCESS or response.status in STORE_WARNINGS
+        self._association.journal.tally["sent" if taken else "not_taken"] += 1
         return Sent(ref, response.status or SUCCESS, response.error_comment)
 
     def _context_for(self, ref: FileRef) -> PresentationContext | None:
@@ -269,6 +273,8 @@ def _response(
                 raise Cancelled("nobody waits for the response any more") from None
             if time.monotonic() > ends:
                 raise PeerFailed(f"did not answer a C-STORE within {deadline_s:g} s") from None
+    if isinstance(response, StoreRequest):  # it was queued behind the service that sends
+        response.reception.abandon()
     if not isinstance(response, StoreResponse) or response.status is None:
         raise PeerFailed(f"C-STORE was answered by a {type(response).__name__} message")
     if response.message_id != message_id:

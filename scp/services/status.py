@@ -52,9 +52,6 @@ UNABLE_TO_PROCESS = 0xC000
 UNAVAILABLE = 0xC001
 INTERNAL = 0xC0FF
 
-STORE_WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
-"""Statuses of C-STORE that mean stored, with a warning (PS3.4 Table B.2-1)."""
-
 OTHER_REFUSAL = 0xC01C
 """A code that fell on the current image and has no status of its own."""
 

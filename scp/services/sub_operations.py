@@ -9,9 +9,9 @@ from typing import Protocol
 
 from scp.errors import Cancelled, Code, PeerFailed, Refused
 from scp.model import Event, Failed, FileRef, Planned, Produced
-from scp.net.sending import SOP_CLASS_NOT_SUPPORTED, Sent
+from scp.net.sending import SOP_CLASS_NOT_SUPPORTED, STORE_WARNINGS, Sent
 from scp.services.context import Events
-from scp.services.status import STORE_WARNINGS, SUCCESS, outcome_of
+from scp.services.status import SUCCESS, outcome_of
 
 
 class Sender(Protocol):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from pydicom.uid import CTImageStorage
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
-from scp.config import Config
+from scp.config import Config, Peer
 from scp.net.journal import Journal, line, printable
 from scp.net.requestor import Requestor
 from tests.builders import image, series, write, write_series
@@ -90,6 +90,28 @@ def test_a_retrieve_is_one_line_with_counts_and_destination(
     (told,) = lines(caplog, "C-MOVE")
     expected = {"destination": "DEST", "completed": "3", "failed": "0", "status": "0x0000", "message": "1"}
     assert expected.items() <= told.items()
+
+
+@pytest.mark.wire
+@pytest.mark.parametrize(("status", "tallied"), [(0xB000, "sent"), (0xB007, "sent"), (0xA700, "not_taken")])
+def test_an_instance_that_is_stored_with_a_warning_is_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, status: int, tallied: str
+) -> None:
+    entity = AE("DEST")
+    entity.add_supported_context(CTImageStorage)
+    server = entity.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: status)]
+    )
+    caplog.set_level(logging.INFO)
+    peer = Peer(ae_title="DEST", host="127.0.0.1", port=server.server_address[1])
+    list(Requestor(Config()).store(peer, [ref(write(image(), tmp_path / "a.dcm"))]))
+    server.shutdown()
+    (told,) = lines(caplog, "association")
+    assert {name: told.get(name) for name in ("sent", "not_taken")} == {
+        "sent": None,
+        "not_taken": None,
+        tallied: "1",
+    }
 
 
 @pytest.mark.wire

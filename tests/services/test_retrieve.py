@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_GET
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import PatientRootQueryRetrieveInformationModelMove as PatientRootMove
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as StudyRootGet
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
@@ -19,8 +22,12 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as S
 from scp.config import Limits, Peer
 from scp.errors import BadRequest, Code, DecodingFailed, MprScpError, OutOfSpace, Refused
 from scp.model import Event, Failed, FileRef, Planned, Produced
+from scp.net import command
+from scp.net.fastpath import StoreRequest
+from scp.net.outgoing import Deadline, associate, end
 from scp.net.requestor import Requestor
 from tests.builders import SERIES_UID, STUDY_UID, image, series, write, write_series
+from tests.net.archive_twin import ArchiveTwin
 from tests.net.nodes import RunningNode, caller, wait_until
 from tests.services.test_find import MprTwin, identifier
 from tests.services.test_store import ref
@@ -426,6 +433,28 @@ class Endless:
 def endless(request: pytest.FixtureRequest, tmp_path: Path) -> Endless:
     made = None if "awaited" in request.param else ref(write(image(), tmp_path / "a.dcm"))
     return Endless(made)
+
+
+def test_an_instance_that_a_peer_sends_during_its_own_get_leaves_nothing(
+    start_node: StartNode, tmp_path: Path
+) -> None:
+    pair = Pair(start_node)
+    pair.fill(series(2), tmp_path / "in")
+    contexts = [build_context(uid, ExplicitVRLittleEndian) for uid in (StudyRootGet, CTImageStorage)]
+    roles = [build_role(CTImageStorage, scu_role=True, scp_role=True)]
+    config, own = pair.node.config, ArchiveTwin(tmp_path)
+    association = associate(config, "CALLER", pair.node.peer, contexts, Deadline(10.0), sink=own, roles=roles)
+    try:
+        query = C_GET()
+        query.MessageID, query.AffectedSOPClassUID, query.Priority = 1, StudyRootGet, 0
+        query.Identifier = BytesIO(encode(KEYS, False, True))
+        association.respond(query, 1)
+        while not isinstance(association.next_message(10.0)[1], StoreRequest):
+            pass
+        association.send_message(3, command.store_request(CTImageStorage, "1.2.3", 5), b"data")
+        wait_until(lambda: pair.node.archive.abandoned == ["1.2.3"])
+    finally:
+        end(association)
 
 
 def test_a_cancel_is_seen_and_ends_the_work(start_node: StartNode, endless: Endless) -> None:
