@@ -131,7 +131,6 @@ class FastDUL(WakingDUL):
         self._read_pdu(self.socket.stream)
         while self.state_machine.current_state == ESTABLISHED and self.socket.ready:
             self._read_pdu(self.socket.stream)
-            self._idle_timer.restart()
 
     def _read_pdu(self, stream: Stream) -> None:
         try:
@@ -154,6 +153,7 @@ class FastDUL(WakingDUL):
             stream.end_message()
             if not self.has_work:
                 self.event_queue.put("Evt17")
+        self._idle_timer.restart()
 
     def _read_p_data(self, stream: Stream, length: int) -> None:
         announced = self.assoc.conduct.limits.maximum_pdu
@@ -252,7 +252,7 @@ class Assembly:
         self._forget()
         field = command.number(values, command.COMMAND_FIELD)
         dimse = self._association.dimse
-        if dimse.msg_queue.qsize() > MAXIMUM_QUEUED_MESSAGES:
+        if dimse.msg_queue.qsize() >= MAXIMUM_QUEUED_MESSAGES:
             if reception is not None:
                 reception.abandon()
             raise InvalidPDU(f"more than {MAXIMUM_QUEUED_MESSAGES} messages that wait for an answer")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scp.config import Limits
 from scp.net import command
 from scp.net.association import NodeAssociation
+from scp.net.fastpath import MAXIMUM_QUEUED_MESSAGES
 from tests.net.nodes import (
     RunningNode,
     association_request,
@@ -169,9 +170,13 @@ def test_a_sender_that_never_waits_for_its_stores_is_slowed_down(peer: Callable[
 
 def test_a_sender_that_never_waits_for_another_service_is_stopped(peer: Callable[..., tuple]) -> None:
     node, one = peer()
-    with association_of(node)._serving, contextlib.suppress(OSError):  # cut off while sending
-        one.send(b"".join(store_message(f"1.2.{n}", b"x", n) for n in range(1, 200)))
-        wait_until(lambda: len(node.archive.abandoned) > 0)
+    association = association_of(node)
+    with association._serving:
+        with contextlib.suppress(OSError):  # cut off while sending
+            one.send(b"".join(store_message(f"1.2.{n}", b"x", n) for n in range(1, 200)))
+        wait_until(lambda: association.gone)
+    wait_until(lambda: len(node.archive.abandoned) == MAXIMUM_QUEUED_MESSAGES + 1)
+    assert node.archive.stored == {}
 
 
 def test_a_store_behind_another_request_is_answered_after_it(peer: Callable[..., tuple]) -> None:

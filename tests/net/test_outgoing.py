@@ -152,6 +152,19 @@ def test_a_peer_that_goes_on_telling_that_it_lives_may_take_its_time(
         requestor.move(peer, KEYS, "DEST", deadline_s=0.8)
 
 
+def test_silence_is_counted_from_the_first_thing_that_came(
+    requestor: Requestor, mover: Callable[..., Peer]
+) -> None:
+    def halting(event: Any) -> Iterator[Any]:
+        for pause_s in (0.6, 0.4):
+            time.sleep(pause_s)
+            pending(event, 1)
+        yield None, None
+
+    with pytest.raises(PeerFailed, match="C-MOVE ended with status 0xA801"):
+        requestor.move(mover(halting), KEYS, "DEST", silence_s=0.8)
+
+
 def test_a_peer_that_falls_silent_is_given_up(requestor: Requestor, mover: Callable[..., Peer]) -> None:
     over = threading.Event()
 
