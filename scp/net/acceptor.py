@@ -24,7 +24,7 @@ from scp.model import Sink
 from scp.net.acse import Rejection
 from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
 from scp.net.association import Conduct, NodeAssociation, Request
-from scp.net.gate import TurnedAway, pass_gate
+from scp.net.gate import Arrived, TurnedAway, pass_gate
 from scp.net.places import SETTLED_S, Holder, who_makes_room
 from scp.net.tls import acceptor_context
 
@@ -171,11 +171,19 @@ class Acceptor:
         finally:
             with self._lock:
                 del self._at_gate[connection]
+        try:
+            self._begin(arrived, address)
+        except (OSError, RuntimeError) as error:  # the connection is no more, or no thread can be had
+            LOGGER.warning("turned away %s: %s", address[0], error)
+            arrived.stream.close()
+
+    def _begin(self, arrived: Arrived, address: tuple[str, int]) -> None:
+        """Make an association of what passed the gate. Raises ``OSError``, ``RuntimeError``."""
         entity = self._application_entity()
         association = NodeAssociation(entity, MODE_ACCEPTOR, self._conduct(), arrived.stream)
         association.certificate_sha256 = arrived.certificate_sha256
         association.name = f"association from {address[0]}:{address[1]}"
-        association.acceptor.maximum_length = limits.maximum_pdu
+        association.acceptor.maximum_length = self.config.limits.maximum_pdu
         association.acceptor.ae_title = self.config.node.ae_title
         association.acceptor.implementation_class_uid = entity.implementation_class_uid
         association.acceptor.implementation_version_name = entity.implementation_version_name

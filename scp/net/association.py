@@ -265,6 +265,11 @@ class NodeAssociation(Association):  # type: ignore[misc]
         """Run pynetdicom's; whichever way it ends, messages nobody answers any more leave nothing."""
         try:
             super().run_reactor()
+        except RuntimeError as error:
+            if self._started_dul:
+                raise
+            LOGGER.warning("%s: no thread can be had for it: %s", self.name, error)
+            self.stream.close()
         finally:
             self.abandon_messages()
             self.note_end()

@@ -22,6 +22,7 @@ from tests.net.nodes import (
     store_message,
     wait_until,
 )
+from tests.net.test_stream import descriptors
 
 pytestmark = pytest.mark.wire
 
@@ -308,6 +309,31 @@ def test_who_crowds_the_gate_makes_room_there(
         first, *_ = [crowd.enter_context(connect(node)) for _ in range(6)]
         assert read_pdu(first) == b""  # four may wait
         assert associate(node, "GOOD").is_established
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("scp.net.acceptor.NodeAssociation.start", RuntimeError("can't start new thread")),
+        ("scp.net.association.FastDUL.start", RuntimeError("can't start new thread")),
+        ("scp.net.acceptor.AddressInformation.from_tuple", OSError("not connected")),
+    ],
+    ids=["no thread to serve", "no thread to read", "the connection is no more"],
+)
+def test_what_becomes_no_association_leaves_no_descriptor_open(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception
+) -> None:
+    node = start_node()
+    before = len(descriptors())
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(what, fail)
+        assert ask(node, association_request()) == b""
+    wait_until(lambda: len(descriptors()) <= before)
+    assert ask(node, association_request())[0] == A_ASSOCIATE_AC
 
 
 def test_an_ae_title_can_write_nothing_into_a_log(
