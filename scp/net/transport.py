@@ -120,7 +120,7 @@ class NodeSocket(AssociationSocket):  # type: ignore[misc]
         return True
 
     def close(self) -> None:
-        """End the connection (Evt17); ``NodeDUL`` gives the descriptors back."""
+        """End the connection (Evt17); ``WakingDUL`` gives the descriptors back."""
         if self.socket is None:
             return
         self._shutdown_socket()

@@ -34,7 +34,6 @@ class Requesting:
 
     *may_mpr* tells of the right ``mpr``, *may_stored* of the right to find, move or get what is stored, as
     the request goes.
-
     *destination* is the peer that results are sent to; ``None`` for C-GET and C-FIND: the requestor itself.
     *peer* is ``None`` where nobody is configured.
     """

@@ -139,6 +139,7 @@ def test_the_first_message_waits_for_the_state_that_lets_it_out(
     Requestor(node.config).echo(node.peer, deadline_s=5.0)
 
 
+@pytest.mark.wire
 def test_an_abort_ends_also_when_the_peer_never_closes(start_node: StartNode) -> None:
     node = start_node()
     with established(node) as connection:
