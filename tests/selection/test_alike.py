@@ -50,6 +50,10 @@ JUDGES: dict[str, tuple[set[str], Judge]] = {
         {*fitness.LOOKED_AT_BESIDE},
         lambda facts: objection(facts, [partial(_beside, rule) for rule in fitness.BESIDE_CURRENT]),
     ),
+    "frame of reference": (
+        {"FrameOfReferenceUID"},
+        lambda facts: fitness.frame_of_reference(slice_at(0), [slice_at(0), slice_at(2)])[0](facts),
+    ),
     "contrast": ({*CONTRAST_KEYWORDS}, lambda facts: fitness.other_contrast(CURRENT, facts.header)),
 }
 """What a table of rules may read, and what its rules say of an image."""
@@ -92,6 +96,7 @@ OBJECTED: dict[str, list[dict[str, Any]]] = {
         {"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3},
         {"PhotometricInterpretation": "MONOCHROME1"},
     ],
+    "frame of reference": [{"FrameOfReferenceUID": "1.2.3.77"}, {"FrameOfReferenceUID": None}],
     "contrast": [
         {"ImageType": ("ORIGINAL", "PRIMARY", "PERFUSION")},
         {"KVP": 80},
