@@ -4,6 +4,10 @@ A result's Series Instance UID is a digest of everything that decides its bytes,
 right for ever: a request whose sources changed has another UID and never meets it. Each result is a folder
 that appears whole, by a rename; the longest unused go first when the budget is full, never one that is
 being sent.
+
+Nobody waits for the disk to keep what can be made again. So a result is whole for as long as the machine
+runs that wrote it, and may be torn after a power cut: its name ends in the boot it was made in, and one of
+another boot is not served.
 """
 
 import os
@@ -15,6 +19,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+from uuid import uuid4
 
 from scp.errors import Code, Refused
 from scp.model import is_legal_uid
@@ -22,7 +28,10 @@ from scp.model import is_legal_uid
 SPOOL_PREFIX = "spool-"
 
 ABANDONED_S = 3600.0
-"""Folders of results in the making that are older were left by a process that died."""
+"""Folders that nobody touched for longer are nobody's: of a process that died, or of a boot that is over."""
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+"""Where Linux tells one start of a machine from every other, of any machine."""
 
 
 class ResultCache:
@@ -31,7 +40,8 @@ class ResultCache:
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self._folder = folder
         self._budget_bytes = budget_bytes
-        self._in_use: Counter[str] = Counter()
+        self._in_use: Counter[Path] = Counter()
+        self._boot = _boot()
         self._lock = threading.Lock()
 
     def new_spool(self) -> Path:
@@ -46,10 +56,11 @@ class ResultCache:
             raise Refused(Code.OUT_OF_RESOURCES, sentence, "disk") from error
 
     def remove_abandoned(self) -> None:
-        """Remove what requests left behind whose process died."""
-        for place in self._folder.glob(f"{SPOOL_PREFIX}*"):
+        """Remove what requests left behind whose process died, and results of other boots."""
+        for place in self._folder.iterdir():
             with suppress(FileNotFoundError):  # another node on this archive was first
-                if time.time() - place.stat().st_mtime > ABANDONED_S:
+                abandoned = time.time() - place.stat().st_mtime > ABANDONED_S
+                if abandoned and not place.name.endswith(self._boot):
                     shutil.rmtree(place, ignore_errors=True)
 
     @contextmanager
@@ -58,13 +69,14 @@ class ResultCache:
 
         They stay while the block runs.
         """
+        place = self._place(series_uid)
         with self._lock:
-            self._in_use[series_uid] += 1
+            self._in_use[place] += 1
         try:
-            yield self._files(series_uid)
+            yield _files_in(place) if is_legal_uid(series_uid) else ()
         finally:
             with self._lock:
-                self._in_use[series_uid] -= 1
+                self._in_use[place] -= 1
                 self._in_use += Counter()  # forgets those that nobody uses
 
     def keep(self, series_uid: str, made_in: Path) -> None:
@@ -75,22 +87,18 @@ class ResultCache:
         if not is_legal_uid(series_uid):
             return
         with self._lock, suppress(OSError):
-            size, place = _size_of(made_in), self._folder / series_uid
+            size, place = _size_of(made_in), self._place(series_uid)
             if size <= self._budget_bytes and not place.exists():
                 self._make_room(size)
                 made_in.rename(place)
 
-    def _files(self, series_uid: str) -> tuple[Path, ...]:
-        place = self._folder / series_uid
-        if not is_legal_uid(series_uid) or not place.is_dir():
-            return ()
-        os.utime(place)
-        return tuple(sorted(place.iterdir()))
+    def _place(self, series_uid: str) -> Path:
+        return self._folder / f"{series_uid}_{self._boot}"
 
     def _make_room(self, size: int) -> None:
         """Remove the longest unused results until *size* bytes more fit."""
         kept = sorted(
-            (place for place in self._folder.iterdir() if is_legal_uid(place.name)),
+            (place for place in self._folder.iterdir() if is_legal_uid(place.name.partition("_")[0])),
             key=lambda place: place.stat().st_mtime_ns,
         )
         sizes = {place: _size_of(place) for place in kept}
@@ -98,9 +106,24 @@ class ResultCache:
         for place in kept:
             if over <= 0:
                 return
-            if not self._in_use[place.name]:
+            if not self._in_use[place]:
                 shutil.rmtree(place, ignore_errors=True)
                 over -= sizes[place]
+
+
+def _files_in(place: Path) -> tuple[Path, ...]:
+    if not place.is_dir():
+        return ()
+    os.utime(place)
+    return tuple(sorted(place.iterdir()))
+
+
+def _boot() -> str:
+    """Return a name of this boot; one of this process where the system does not tell."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return str(uuid4())
 
 
 def _size_of(folder: Path) -> int:
