@@ -1,6 +1,6 @@
 """Stored instances for who does not take them as they are stored: decoded in another process.
 
-Handed to whatever sends (``scp.net.sending.Conversion``). Compressed pixels are decoded, big endian and
+Handed to whatever sends (``scp.net.conversion.Conversion``). Compressed pixels are decoded, big endian and
 deflated data sets are encoded in little endian (PS3.5 Annex A); a lossy image stays one, and says so as it
 did. The node itself never runs a decoder on what somebody sent. Nothing is compressed here.
 """
@@ -40,7 +40,7 @@ from scp.errors import DecodingFailed
 from scp.isolation import local
 from scp.isolation.budget import WORKING_BYTES, MemoryBudget
 from scp.model import FileRef, IsCancelled
-from scp.net.sending import Reencoding
+from scp.net.conversion import Reencoding
 from scp.part10 import read_facts
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)

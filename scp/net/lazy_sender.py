@@ -12,8 +12,9 @@ from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
 from scp.net.association import NodeAssociation
+from scp.net.conversion import Conversion
 from scp.net.outgoing import Deadline, NothingAccepted, associate, end, release
-from scp.net.sending import Conversion, Kind, Originator, Sent, StoreUser, contexts_for, takes
+from scp.net.sending import Kind, Originator, Sent, StoreUser, contexts_for, takes
 
 MAXIMUM_CONTEXTS = 128
 

@@ -35,11 +35,12 @@ from scp.config import Config, Peer
 from scp.errors import MprScpError, PeerFailed, StoreRefused
 from scp.model import FileRef, Incoming, IsCancelled, Origin, Sink, Stored, never
 from scp.net.association import NodeAssociation
+from scp.net.conversion import Conversion, Reencoding
 from scp.net.fastpath import StoreRequest
 from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.outgoing import Deadline, Patience, associate, end, release
-from scp.net.sending import Conversion, Originator, Reencoding, Sent
+from scp.net.sending import Originator, Sent
 
 __all__ = ["Answers", "LazySender", "Requestor", "Sent", "SubOperations"]
 

@@ -2,33 +2,25 @@
 
 Used by C-MOVE, C-GET and ``Requestor.store``: the data set of a ``FileRef`` goes from the file into P-DATA
 fragments; no decoding. Only where the other end does not take the transfer syntax that it is stored in, a
-``Conversion`` makes another of it (PS3.5 Annex A). ``Reencoding`` does that for what is encoded anew without
-touching pixels; whoever can isolate a decoder hands in a conversion that knows more.
+``Conversion`` makes another of it (``net.conversion``).
 """
 
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain, pairwise
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
-from pydicom import dcmread
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import UID
 from pynetdicom import build_context
-from pynetdicom.dsutils import encode
 from pynetdicom.presentation import PresentationContext
 
 from scp.errors import Cancelled, PeerFailed
 from scp.model import FileRef, IsCancelled
 from scp.net import command, framing
 from scp.net.association import NodeAssociation
+from scp.net.conversion import Conversion
 from scp.net.fastpath import StoreRequest, StoreResponse
 from scp.net.framing import PIECE_BYTES
 
@@ -41,44 +33,6 @@ STORE_WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 PROCESSING_FAILURE = 0x0110
-
-CONVERTIBLE = {
-    ExplicitVRLittleEndian: (ImplicitVRLittleEndian,),
-    ImplicitVRLittleEndian: (ExplicitVRLittleEndian,),
-    DeflatedExplicitVRLittleEndian: (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
-}
-"""Into what a stored transfer syntax can be encoded anew without touching pixels."""
-
-
-class Conversion(Protocol):
-    """Encodes stored instances in another transfer syntax."""
-
-    def targets(self, transfer_syntax_uid: str) -> tuple[UID, ...]:
-        """Return into what this syntax can be encoded, best first; nothing where it cannot."""
-
-    def data_set(self, ref: FileRef, target: UID, cancelled: IsCancelled) -> tuple[BinaryIO, int]:
-        """Return a stream of the data set encoded as *target*, and its length in bytes.
-
-        Raises any error of ``scp.errors`` and what pydicom raises for broken content.
-        """
-
-
-class Reencoding:
-    """Encodes uncompressed little endian anew, in this process."""
-
-    def targets(self, transfer_syntax_uid: str) -> tuple[UID, ...]:
-        return CONVERTIBLE.get(UID(transfer_syntax_uid), ())
-
-    def data_set(
-        self,
-        ref: FileRef,
-        target: UID,
-        cancelled: IsCancelled,  # noqa: ARG002 it takes no time
-    ) -> tuple[BinaryIO, int]:
-        encoded = encode(dcmread(ref.path), target.is_implicit_VR, target.is_little_endian)
-        if encoded is None:
-            raise ValueError("the data set cannot be encoded")
-        return BytesIO(encoded), len(encoded)
 
 
 @dataclass(frozen=True, slots=True)
