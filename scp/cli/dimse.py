@@ -16,7 +16,8 @@ from scp.errors import NotDicom
 
 if TYPE_CHECKING:
     from scp.config import Peer
-    from scp.net.requestor import Requestor, Sent, SubOperations
+    from scp.net.requestor import Requestor, Retrieved
+    from scp.net.sending import Sent
 
 SUCCESS = 0x0000
 WARNINGS = range(0xB000, 0xC000)
@@ -211,7 +212,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _print_retrieve(done: "SubOperations", where: str, as_json: bool) -> None:
+def _print_retrieve(done: "Retrieved", where: str, as_json: bool) -> None:
     counts = {"completed": done.completed, "warning": done.warning, "failed": done.failed}
     if as_json:
         print_json(

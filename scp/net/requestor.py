@@ -42,8 +42,6 @@ from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.outgoing import Deadline, Patience, associate, end, release
 from scp.net.sending import Originator, Sent
 
-__all__ = ["Answers", "LazySender", "Requestor", "Sent", "SubOperations"]
-
 FIND = {
     "PATIENT": PatientRootQueryRetrieveInformationModelFind,
     "STUDY": StudyRootQueryRetrieveInformationModelFind,
@@ -64,7 +62,7 @@ REENCODING = Reencoding()
 
 
 @dataclass(frozen=True, slots=True)
-class SubOperations:
+class Retrieved:
     """How a retrieve ended: counts of its sub-operations, and Failed SOP Instance UID List (0008,0058)."""
 
     status: int
@@ -132,7 +130,7 @@ class Requestor:
         deadline_s: float | None = None,
         silence_s: float | None = None,
         cancelled: IsCancelled = never,
-    ) -> SubOperations:
+    ) -> Retrieved:
         """Retrieve into *sink* by C-GET (PS3.4 C.4.3).
 
         Only the SOP Instance UIDs in *wanted* are taken (``None`` takes all); what else comes is refused and
@@ -149,7 +147,7 @@ class Requestor:
         with self._associated(peer, contexts, deadline, sink=picky, roles=roles) as association:
             _send_query(association, C_GET(), GET[root_model], identifier)
             response = picky.receive_until_done(association, deadline)
-        return _sub_operations(response, tuple(picky.stored), tuple(picky.unasked))
+        return _retrieved(response, tuple(picky.stored), tuple(picky.unasked))
 
     def move(
         self,
@@ -161,7 +159,7 @@ class Requestor:
         deadline_s: float | None = None,
         silence_s: float | None = None,
         cancelled: IsCancelled = never,
-    ) -> SubOperations:
+    ) -> Retrieved:
         """Let *peer* send to *destination_ae_title* (PS3.4 C.4.2).
 
         *silence_s* bounds each silence of the peer, instead of all of it. Raises ``PeerFailed``,
@@ -174,7 +172,7 @@ class Requestor:
             request.MoveDestination = destination_ae_title
             _send_query(association, request, MOVE[root_model], identifier)
             response = _final_response(association, deadline)
-        return _sub_operations(response)
+        return _retrieved(response)
 
     def store(
         self, peer: Peer, refs: Iterable[FileRef], *, deadline_s: float | None = None
@@ -351,9 +349,7 @@ def _decoded(identifier: BytesIO | None, syntax: UID) -> Dataset:
     return found
 
 
-def _sub_operations(
-    response: Any, stored: tuple[Stored, ...] = (), unasked: tuple[str, ...] = ()
-) -> SubOperations:
+def _retrieved(response: Any, stored: tuple[Stored, ...] = (), unasked: tuple[str, ...] = ()) -> Retrieved:
     """Return how a retrieve ended. Raises ``PeerFailed`` unless something of it worked."""
     if response.Status != 0x0000 and response.Status not in WARNINGS:
         raise PeerFailed(f"{type(response).__name__.replace('_', '-')} ended with {_status_text(response)}")
@@ -362,7 +358,7 @@ def _sub_operations(
         with contextlib.suppress(Exception):
             listed = decode(response.Identifier, True, True).get("FailedSOPInstanceUIDList") or ()
             failed = (str(listed),) if isinstance(listed, str) else tuple(map(str, listed))
-    return SubOperations(
+    return Retrieved(
         status=response.Status,
         completed=response.NumberOfCompletedSuboperations or 0,
         failed=response.NumberOfFailedSuboperations or 0,

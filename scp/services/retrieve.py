@@ -24,7 +24,7 @@ from scp.errors import Code, PeerFailed, Refused
 from scp.model import Event, FileRef, Planned, Produced
 from scp.net.association import NodeAssociation, Request
 from scp.net.conversion import Conversion
-from scp.net.requestor import LazySender
+from scp.net.lazy_sender import LazySender
 from scp.net.sending import Originator, Sent, StoreUser, takes
 from scp.services.answered import Answered
 from scp.services.context import Events, ServiceContext

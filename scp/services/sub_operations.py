@@ -15,7 +15,7 @@ from scp.services.status import SUCCESS, outcome_of
 
 
 class Sender(Protocol):
-    """Sends one object after the other; see ``net.requestor.LazySender``."""
+    """Sends one object after the other; see ``net.lazy_sender.LazySender``."""
 
     def expect(self, refs: Iterable[FileRef]) -> None: ...
 

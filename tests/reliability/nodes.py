@@ -18,7 +18,9 @@ from pydicom.uid import CTImageStorage
 from scp.config import Archive, Config, Node, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef, Origin, Stored
-from scp.net.requestor import LazySender, Requestor, Sent, SubOperations
+from scp.net.lazy_sender import LazySender
+from scp.net.requestor import Requestor, Retrieved
+from scp.net.sending import Sent
 from scp.node import Node as WholeNode
 from scp.part10 import file_ref
 from tests.builders import write_series
@@ -104,7 +106,7 @@ class Client:
     def find(self, **keys: Any) -> list[Dataset]:
         return list(self.requestor.find(self._node, identifier(**keys)))
 
-    def get(self, sop_classes: Iterable[str] = (CTImageStorage,), **keys: Any) -> SubOperations:
+    def get(self, sop_classes: Iterable[str] = (CTImageStorage,), **keys: Any) -> Retrieved:
         """Retrieve by C-GET what is of *sop_classes*; what comes is in ``received``."""
         return self.requestor.get(self._node, identifier(**keys), self.received, sop_classes=sop_classes)
 
@@ -118,7 +120,7 @@ class Client:
             return int(found[1], 16), found[2]
         return answer.status, answer.error_comment
 
-    def move(self, destination: str, **keys: str) -> SubOperations:
+    def move(self, destination: str, **keys: str) -> Retrieved:
         return self.requestor.move(self._node, identifier(**keys), destination)
 
 
