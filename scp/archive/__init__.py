@@ -9,14 +9,14 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``filing``       linked into place, synced, indexed, many at once
 * ``layout``       checked values -> paths
 * ``series_homes`` one folder for a series among the node's own
-* ``scan``         what people keep in the tree: folders read, the sweep
+* ``scan``, ``sweep`` what people keep: one folder read, all folders gone through
 * ``index``, ``records``  the database, and facts as its rows
 * ``query``, ``matching`` C-FIND and retrieve identifiers
 * ``promises``     what presets would yield of each series
 * ``results``      finished reconstructions, kept under a budget
 * ``decisions``    what a person settles: conflicts, removals
 * ``rejections``   what rejection notes refer to
-* ``recover``, ``imports``, ``arrivals``, ``digests``, ``birth_time``
+* ``recover``, ``imports``, ``arrivals``, ``digests``, ``birth_time``, ``apart``
 """
 
 from scp.archive.archive import Archive
@@ -27,7 +27,7 @@ from scp.archive.promises import Promise, Promises, VirtualSeries
 from scp.archive.query import unsupported_keys
 from scp.archive.recover import Damaged
 from scp.archive.results import ResultCache
-from scp.archive.scan import SeenFolder
+from scp.archive.sweep import SeenFolder
 
 __all__ = [
     "Archive",

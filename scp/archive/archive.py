@@ -14,6 +14,7 @@ from sqlalchemy import Row, func, select
 
 from scp import config
 from scp.archive import decisions, layout, query, recover
+from scp.archive.apart import make_apart
 from scp.archive.arrivals import Arrivals
 from scp.archive.durability import syncing_of
 from scp.archive.filing import Filing, make_folders, sync
@@ -23,8 +24,9 @@ from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_sp
 from scp.archive.promises import Promises
 from scp.archive.records import ALL_COLUMNS, rows_of_uid
 from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
-from scp.archive.scan import SETTLED_NS, Scan, SeenFolder
+from scp.archive.scan import SETTLED_NS, Scan
 from scp.archive.series_homes import SeriesHomes
+from scp.archive.sweep import SeenFolder, Sweep
 from scp.errors import IndexUnavailable, OutOfSpace
 from scp.model import WORK_FOLDER, FileFacts, FileRef, Origin, Progress, Stored, is_legal_uid
 
@@ -32,8 +34,9 @@ from scp.model import WORK_FOLDER, FileFacts, FileRef, Origin, Progress, Stored,
 def _make_work_folders(work: Path, *, durable: bool) -> None:
     """Make what lacks of the node's own folders; they and the root are synced whoever made them, and when."""
     changed = {work.parent.parent, work.parent, work}
-    for name in ("spool", decisions.CONFLICTS_FOLDER, "results", REJECTIONS_FOLDER):
+    for name in (decisions.CONFLICTS_FOLDER, "results", REJECTIONS_FOLDER):
         changed |= make_folders(work / name)
+    make_apart(work / "spool")
     for folder in changed if durable else ():
         with suppress(PermissionError):  # above the root we may have no business
             sync(folder)
@@ -57,6 +60,7 @@ class Archive:
         homes = SeriesHomes()
         index.when_rolled_back = homes.forget
         self._scan = Scan(root, index, homes, extra_keywords)
+        self._sweep = Sweep(root, index, homes, self._scan)
         self._syncing = syncing_of(root, durable=settings.durable)
         self._filing = Filing(root, index, homes, self._syncing)
         self._rejections = Rejections(index, root / WORK_FOLDER / REJECTIONS_FOLDER)
@@ -152,7 +156,7 @@ class Archive:
         Instances that turn up beside known ones of the same UID are compared with them; the first sweep of an
         index made anew finds all conflicts again.
         """
-        count = self._scan.sweep(progress)
+        count = self._sweep.run(progress)
         repeated = self._scan.take_repeated()
         if self._index.made_anew:
             recover.note_conflicts(self._index, self._root)
@@ -174,7 +178,7 @@ class Archive:
         def sweep() -> None:
             with suppress(IndexUnavailable, OSError):
                 self.sweep()
-                if self._scan.unsettled:
+                if self._sweep.unsettled:
                     time.sleep(SETTLED_NS / 1e9)
                     self.sweep()
 
@@ -184,7 +188,7 @@ class Archive:
 
     def folders(self) -> tuple[SeenFolder, ...]:
         """Return every folder a sweep has seen, with its time of creation."""
-        return self._scan.folders()
+        return self._sweep.folders()
 
     def batch_folder(self, path: Path) -> Path:
         """Return the first-level folder that *path* lies in; the root for what lies directly in it.
@@ -299,7 +303,7 @@ class Archive:
     def reindex(self, progress: recover.Report = _silent) -> int:
         """Make the index anew from the files; return how many were read. Raises ``IndexUnavailable``."""
         recover.forget_everything(self._index)
-        count = self._scan.sweep(progress, settled_ns=0)
+        count = self._sweep.run(progress, settled_ns=0)
         recover.note_conflicts(self._index, self._root)
         return count
 

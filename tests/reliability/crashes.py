@@ -290,8 +290,9 @@ class Recorder:
             if not self._is_ours(first) or options.get("dir_fd") is not None:
                 return real(*arguments, **options)
             path, new = Path(first), name in ("open", "mkdir") and not os.path.lexists(first)
-            inode = path.stat().st_ino if name in ("link", "rename", "replace") else 0
-            if inode:
+            moved = name in ("link", "rename", "replace")
+            inode = (FOLDER if path.is_dir() else path.stat().st_ino) if moved else 0
+            if inode > 0:
                 self._note_content(path)
             result = real(*arguments, **options)
             self._note(name, path, Path(arguments[1]) if inode else None, new, inode)
