@@ -1,44 +1,40 @@
-"""What lies in the folders: read where it is new or changed, taken from the index where it is not.
+"""What lies in one folder: read where it is new or changed, taken from the index where it is not.
 
-A file is the one that was read while device, inode, size, mtime and ctime agree. A folder whose own mtime
-stands as recorded has the same entries as then; one that changed less than two seconds before it was
-recorded is not trusted, since it may change again within the clock's grain. The sweep goes by folders
-and finds what people copy in, rename or delete; a change inside a file shows when its folder is read.
+A file is the one that was read while device, inode, size, mtime and ctime agree. One that changed less than
+two seconds ago may still be being written: it is read for who asks, and not indexed.
 
 Nothing here writes into anybody's folder, follows a link out of the root, or enters the node's own.
+``scp.archive.sweep`` goes through all folders.
 """
 
 import os
 import stat
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import Connection, Row, select
 
-from scp.archive.birth_time import birth_time_ns
-from scp.archive.filing import forget_empty_series
-from scp.archive.index import IndexDatabase, absolute_path, file, folder, relative_bytes
+from scp.archive.index import IndexDatabase, file, relative_bytes
 from scp.archive.listing import MOST_REMEMBERED, FoldersAsTheyWere, Listing
 from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_folder, rows_of_uid
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import Code, IndexUnavailable
-from scp.model import WORK_FOLDER, FileFacts, FileStamp, Progress
+from scp.model import WORK_FOLDER, FileFacts, FileStamp
 from scp.part10 import FileRead, read_file
 
 SETTLED_NS: Final = 2_000_000_000
-"""A file or folder younger than this may still be being written."""
+"""A file or folder that changed later than this ago may still be being written."""
 
 
 @dataclass(frozen=True, slots=True)
-class SeenFolder:
-    """A folder that the archive knows, and when it was created, as well as can be told."""
+class Refreshed:
+    """What became of one folder: how many files were *read*, and whether some must be looked at again."""
 
-    path: Path
-    created_ns: int
+    read: int
+    unsettled: bool
 
 
 @dataclass(slots=True)
@@ -60,9 +56,6 @@ class Scan:
 
     def __init__(self, root: Path, index: IndexDatabase, homes: SeriesHomes, extra: tuple[str, ...]) -> None:
         self._root, self._index, self._homes, self._extra = root, index, homes, extra
-        self._sweeping = threading.Lock()
-        self.unsettled = False
-        """Whether the last sweep left files because they may still be being written."""
         self._repeated: set[str] = set()
         self._decoded: dict[tuple[object, ...], tuple[FileFacts, ...]] = {}
         self._folders = FoldersAsTheyWere()
@@ -92,34 +85,17 @@ class Scan:
             found = self._read(path, listing, {})
         return found.flat
 
-    def sweep(
-        self, progress: Callable[[Progress], None] = lambda _: None, settled_ns: int = SETTLED_NS
-    ) -> int:
-        """Go through the tree, index what changed, and return how many files were read.
+    def refresh(self, path: Path, settled_ns: int) -> Refreshed:
+        """Bring the index up to what lies in a folder below the root; raises ``IndexUnavailable``.
 
-        *progress* is told after each folder; what it raises ends the sweep. Files younger than *settled_ns*
-        are left for the next one.
-
-        A second sweep at the same time waits for the first and then returns 0: what it would look for
-        has just been looked for. Raises ``IndexUnavailable``.
+        Files younger than *settled_ns* are left.
         """
-        if not self._sweeping.acquire(blocking=False):
-            with self._sweeping:
-                return 0
         try:
-            return self._sweep(progress, settled_ns)
-        finally:
-            self._sweeping.release()
-
-    def folders(self) -> tuple[SeenFolder, ...]:
-        """Return the folders that a sweep has seen, the root left out."""
-        with self._index.reading() as connection:
-            rows = connection.execute(
-                select(folder.c.path, folder.c.created_ns).order_by(folder.c.path)
-            ).all()
-        return tuple(
-            SeenFolder(absolute_path(self._root, row.path), row.created_ns) for row in rows if row.path
-        )
+            found = self._read(path, Listing.of(path), self._indexed(path), settled_ns)
+        except OSError:
+            return Refreshed(0, unsettled=True)
+        self._record(path, found)
+        return Refreshed(len(found.fresh), found.unsettled)
 
     def current(self, row: Row[Any]) -> tuple[FileFacts, ...]:
         """Return the facts of an indexed file as it is now: read again if it changed, none if it is gone."""
@@ -229,90 +205,3 @@ class Scan:
         header = read.facts[0].header
         if header.attributes:
             self._homes.recognise(connection, header, PurePath(os.fsdecode(place)))
-
-    def _sweep(self, progress: Callable[[Progress], None], settled_ns: int) -> int:
-        known, children = self._known_folders()
-        seen: set[bytes] = set()
-        read = 0
-        self.unsettled = False
-        for path, status in self._walk(known, children):
-            place = relative_bytes(path, self._root)
-            seen.add(place)
-            row = known.get(place)
-            if row is not None and row.mtime_ns == status.st_mtime_ns:
-                continue
-            try:
-                found = self._read(path, Listing.of(path), self._indexed(path), settled_ns)
-            except OSError:
-                found = _Found({}, {}, set(), unsettled=True)
-            self._record(path, found)
-            read += len(found.fresh)
-            progress(Progress("sweep", read))
-            self.unsettled |= found.unsettled
-            self._note_folder(place, status, row, trusted=not found.unsettled)
-        self._forget_folders(set(known) - seen)
-        return read
-
-    def _known_folders(self) -> tuple[dict[bytes, Row[Any]], dict[bytes, list[bytes]]]:
-        """Return the recorded folders, and the sub-folders of each."""
-        with self._index.reading() as connection:
-            known = {row.path: row for row in connection.execute(select(folder))}
-        children: dict[bytes, list[bytes]] = {}
-        for place in known:
-            if place:
-                children.setdefault(os.path.dirname(place), []).append(place)  # noqa: PTH120 - bytes
-        return known, children
-
-    def _walk(
-        self, known: dict[bytes, Row[Any]], children: dict[bytes, list[bytes]]
-    ) -> Iterator[tuple[Path, os.stat_result]]:
-        """Yield every folder with its status; the entries of a folder that did not change are not listed."""
-        left = [self._root]
-        while left:
-            path = left.pop()
-            try:
-                status = path.lstat()
-                if not stat.S_ISDIR(status.st_mode):
-                    continue
-                yield path, status
-                place = relative_bytes(path, self._root)
-                row = known.get(place)
-                if row is not None and row.mtime_ns == status.st_mtime_ns:
-                    left.extend(absolute_path(self._root, child) for child in children.get(place, ()))
-                else:
-                    left.extend(_sub_folders(path, self._root))
-            except OSError:
-                continue  # it went away, or may not be read: read_folder tells who asks for it
-
-    def _note_folder(
-        self, place: bytes, status: os.stat_result, row: Row[Any] | None, *, trusted: bool
-    ) -> None:
-        now_ns = time.time_ns()
-        mtime_ns = status.st_mtime_ns if trusted and status.st_mtime_ns < now_ns - SETTLED_NS else 0
-        with self._index.writing() as connection:
-            if row is None:
-                created_ns = birth_time_ns(absolute_path(self._root, place))
-                connection.execute(
-                    folder.insert(), {"path": place, "mtime_ns": mtime_ns, "created_ns": created_ns or now_ns}
-                )
-            elif row.mtime_ns != mtime_ns:
-                connection.execute(folder.update().where(folder.c.path == place).values(mtime_ns=mtime_ns))
-
-    def _forget_folders(self, gone: set[bytes]) -> None:
-        gone = {place for place in gone if not os.path.lexists(absolute_path(self._root, place))}
-        if not gone:
-            return
-        with self._index.writing() as connection:
-            for place in gone:
-                names = connection.scalars(select(file.c.name).where(file.c.folder == place)).all()
-                for name in names:
-                    delete_file(connection, place, name)
-                connection.execute(delete(folder).where(folder.c.path == place))
-            forget_empty_series(connection)
-            self._homes.forget()
-
-
-def _sub_folders(path: Path, root: Path) -> list[Path]:
-    with os.scandir(path) as entries:
-        found = [path / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return [each for each in found if each != root / WORK_FOLDER]

@@ -171,7 +171,7 @@ def test_a_sweep_does_not_list_folders_that_stand_as_recorded(
     archive.sweep()
     listed: list[Path] = []
     real = os.scandir
-    monkeypatch.setattr("scp.archive.scan.os.scandir", lambda path: listed.append(Path(path)) or real(path))
+    monkeypatch.setattr("scp.archive.sweep.os.scandir", lambda path: listed.append(Path(path)) or real(path))
     archive.sweep()
     assert listed == []
     (theirs / "another.txt").write_text("new")
