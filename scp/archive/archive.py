@@ -14,6 +14,7 @@ from sqlalchemy import Row, func, select
 
 from scp import config
 from scp.archive import decisions, layout, query, recover
+from scp.archive.apart import make_apart
 from scp.archive.arrivals import Arrivals
 from scp.archive.durability import syncing_of
 from scp.archive.filing import Filing, make_folders, sync
@@ -33,8 +34,9 @@ from scp.model import WORK_FOLDER, FileFacts, FileRef, Origin, Progress, Stored,
 def _make_work_folders(work: Path, *, durable: bool) -> None:
     """Make what lacks of the node's own folders; they and the root are synced whoever made them, and when."""
     changed = {work.parent.parent, work.parent, work}
-    for name in ("spool", decisions.CONFLICTS_FOLDER, "results", REJECTIONS_FOLDER):
+    for name in (decisions.CONFLICTS_FOLDER, "results", REJECTIONS_FOLDER):
         changed |= make_folders(work / name)
+    make_apart(work / "spool")
     for folder in changed if durable else ():
         with suppress(PermissionError):  # above the root we may have no business
             sync(folder)
