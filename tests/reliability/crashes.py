@@ -224,10 +224,13 @@ class Recorder:
             if isinstance(move, Removed):
                 tree.pop(move.path, None)
                 continue
+            inside = {}
             if move.gone is not None:
                 tree.pop(move.gone, None)
+                moved = [path for path in tree if move.gone in path.parents]
+                inside = {move.path / path.relative_to(move.gone): tree.pop(path) for path in moved}
             if move.path.parent == self.top or tree.get(move.path.parent) == FOLDER:
-                tree[move.path] = move.inode
+                tree |= {move.path: move.inode, **inside}
         return tree
 
     def _possible_contents(self, done: list[Operation], lost: frozenset[int]) -> dict[int, list[bytes]]:
@@ -268,6 +271,12 @@ class Recorder:
         self._contents[inode] = path.read_bytes()
         return inode
 
+    def _named(self, path: Path) -> int:
+        """Return what stands for the file or folder that gets a name, whose content is noted."""
+        for file in filter(Path.is_file, (path, *path.rglob("*"))):
+            self._note_content(file)
+        return FOLDER if path.is_dir() else path.stat().st_ino
+
     def _note_content(self, path: Path) -> None:
         status = path.stat()
         content = path.read_bytes()
@@ -290,10 +299,7 @@ class Recorder:
             if not self._is_ours(first) or options.get("dir_fd") is not None:
                 return real(*arguments, **options)
             path, new = Path(first), name in ("open", "mkdir") and not os.path.lexists(first)
-            moved = name in ("link", "rename", "replace")
-            inode = (FOLDER if path.is_dir() else path.stat().st_ino) if moved else 0
-            if inode > 0:
-                self._note_content(path)
+            inode = self._named(path) if name in ("link", "rename", "replace") else 0
             result = real(*arguments, **options)
             self._note(name, path, Path(arguments[1]) if inode else None, new, inode)
             return result

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from scp import config
-from scp.archive import Archive
+from scp.archive import Archive, ResultCache, results
 from scp.archive.durability import Syncing
 from scp.archive.filing import Filing
 from scp.model import Origin
@@ -273,3 +273,36 @@ def test_control_an_acknowledgement_before_the_name_is_a_loss(
             store_into(archive, SECOND)
     monkeypatch.undo()
     assert any(complaints(state, disk) for state in recorder[0].states())
+
+
+PLANE = bytes(range(256))
+
+
+def test_a_kept_result_that_a_crash_may_have_torn_is_not_served(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot, top = disk / "boot_id", disk / "work"
+    monkeypatch.setattr(results, "BOOT_ID", boot)
+    boot.write_text("before")
+    (top / "results").mkdir(parents=True)
+    recorder = Recorder(top, top / "index.sqlite")
+    with recorder.recording():
+        cache = ResultCache(top / "results", 1000)
+        spool = cache.new_spool()
+        (spool / "00001.dcm").write_bytes(PLANE)
+        cache.keep("2.25.1", spool)
+    assert {(), (PLANE,), (PLANE[:128],)} <= _kept_results(recorder, disk), "control: torn and whole"
+    boot.write_text("after")
+    assert _kept_results(recorder, disk) == {()}
+
+
+def _kept_results(recorder: Recorder, disk: Path) -> set[tuple[bytes, ...]]:
+    """Return what each state that a crash may leave has of the result, as its objects' bytes."""
+    found = set()
+    for state in recorder.states():
+        top = disk / "state"
+        state.rebuild(top, top)
+        with ResultCache(top / "results", 1000).lease("2.25.1") as files:
+            found.add(tuple(path.read_bytes() for path in files))
+        shutil.rmtree(top)
+    return found
