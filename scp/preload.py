@@ -6,8 +6,11 @@ out of the collections of garbage: to look at an object is to write to it, and a
 """
 
 import gc
+import sys
 
 gc.disable()  # nothing of what is loaded is garbage
+# numba would import it, a seventh of the whole start, for linear algebra that no kernel does
+sys.modules["scipy.linalg.cython_blas"] = None  # type: ignore[assignment]
 
 from scp import rendering  # noqa: E402
 from scp.reconstruction import engine  # noqa: E402
