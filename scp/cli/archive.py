@@ -12,7 +12,7 @@ import typer
 
 from scp.cli.options import AsJSON, ConfigFile
 from scp.cli.output import NotAllDone, print_json, progress
-from scp.errors import Code
+from scp.errors import Code, ConfigurationError
 
 if TYPE_CHECKING:
     from scp.archive import Archive
@@ -75,7 +75,7 @@ def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     Example:
       mpr-scp verify --config config/node.toml
     """
-    with _archive(config) as archive, _told("verifying") as told:
+    with _archive_that_is_there(config) as archive, _told("verifying") as told:
         damaged = list(archive.verify(told))
         count = archive.instance_count()
     if as_json:
@@ -95,7 +95,7 @@ def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     Example:
       mpr-scp reindex --config config/node.toml
     """
-    with _archive(config) as archive, _told("indexing") as told:
+    with _archive_that_is_there(config) as archive, _told("indexing") as told:
         count = archive.reindex(told)
     if as_json:
         print_json({"files": count})
@@ -111,7 +111,7 @@ def list_conflicts(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     Example:
       mpr-scp conflicts list --config config/node.toml
     """
-    with _archive(config) as archive:
+    with _archive_that_is_there(config) as archive:
         found = archive.conflicts()
     if as_json:
         print_json({uid: list(map(str, paths)) for uid, paths in found.items()})
@@ -134,7 +134,7 @@ def keep(
     Example:
       mpr-scp conflicts keep 1.2.3 archive/2026-01-31/P/S/1/1.2.3.dcm --config config/node.toml
     """
-    with _archive(config) as archive:
+    with _archive_that_is_there(config) as archive:
         aside = archive.keep(uid, file.absolute())
     if as_json:
         print_json({"kept": str(file.absolute()), "set_aside": list(map(str, aside))})
@@ -149,7 +149,7 @@ def remove(uid: InstanceUID, config: ConfigFile = None, as_json: AsJSON = False)
     Example:
       mpr-scp remove 1.2.3 --config config/node.toml
     """
-    with _archive(config) as archive:
+    with _archive_that_is_there(config) as archive:
         removed = archive.remove(uid)
     if as_json:
         print_json({"deleted": list(map(str, removed))})
@@ -168,6 +168,18 @@ def _archive(config: Path | None) -> "Iterator[Archive]":
 
     settings = load(config)
     with Archive.open(settings.archive, settings.selection.auxiliary) as archive:
+        yield archive
+
+
+@contextmanager
+def _archive_that_is_there(config: Path | None) -> "Iterator[Archive]":
+    """Open an archive to look after it; an empty one made on the spot would pass every check."""
+    from scp.config import load
+
+    root = load(config).archive.root
+    if not root.is_dir():
+        raise ConfigurationError(f"there is no archive at {root}; name the node's own file by --config")
+    with _archive(config) as archive:
         yield archive
 
 

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scp.cli.options import AsJSON, CalledAE, CallingAE, Deadline, Host, Keys, PatientRoot, Port, Silence
+from scp.cli.options import (
+    NODE,
+    AsJSON,
+    CalledAE,
+    CallingAE,
+    Deadline,
+    Host,
+    Keys,
+    PatientRoot,
+    Port,
+    Silence,
+)
 from scp.cli.output import NotAllDone, print_json, progress
 from scp.errors import NotDicom
 
@@ -32,7 +43,7 @@ def add_to(app: typer.Typer) -> None:
 def echo(
     host: Host,
     port: Port,
-    aec: CalledAE = "ANY-SCP",
+    aec: CalledAE = NODE,
     aet: CallingAE = "MPRSCU",
     deadline: Deadline = 10.0,
     as_json: AsJSON = False,
@@ -55,7 +66,7 @@ def send(
     host: Host,
     port: Port,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", exists=True, help="Files and folders.")],
-    aec: CalledAE = "ANY-SCP",
+    aec: CalledAE = NODE,
     aet: CallingAE = "MPRSCU",
     deadline: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, help="How long one instance may take.")
@@ -103,7 +114,7 @@ def find(
     host: Host,
     port: Port,
     keys: Keys = None,
-    aec: CalledAE = "ANY-SCP",
+    aec: CalledAE = NODE,
     aet: CallingAE = "MPRSCU",
     patient_root: PatientRoot = False,
     deadline: Deadline = 600.0,
@@ -133,7 +144,7 @@ def move(
     port: Port,
     aem: Annotated[str, typer.Option("--aem", metavar="TITLE", help="The AE title that is sent to.")],
     keys: Keys = None,
-    aec: CalledAE = "ANY-SCP",
+    aec: CalledAE = NODE,
     aet: CallingAE = "MPRSCU",
     patient_root: PatientRoot = False,
     deadline: Silence = 600.0,
@@ -159,7 +170,7 @@ def get(
     port: Port,
     out: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="Where the images are put.")],
     keys: Keys = None,
-    aec: CalledAE = "ANY-SCP",
+    aec: CalledAE = NODE,
     aet: CallingAE = "MPRSCU",
     patient_root: PatientRoot = False,
     deadline: Silence = 600.0,

@@ -34,6 +34,9 @@ ConfigFile = Annotated[
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Host = Annotated[str, typer.Argument(metavar="HOST", help="Name or address of the other application entity.")]
 Port = Annotated[int, typer.Argument(metavar="PORT", min=1, max=65535, help="Its port.")]
+NODE = "MPRSCP"
+"""The AE title of a node as it comes."""
+
 CalledAE = Annotated[str, typer.Option("--aec", metavar="TITLE", help="The AE title that is called.")]
 CallingAE = Annotated[str, typer.Option("--aet", metavar="TITLE", help="Our own AE title.")]
 Keys = Annotated[

@@ -143,7 +143,16 @@ def test_remove_deletes_every_file_of_an_instance(run, conflict, tmp_path):
     assert stored(tmp_path) == []
 
 
-def test_removing_what_is_not_there_is_refused(run):
+def test_removing_what_is_not_there_is_refused(run, messy):
+    run("import", messy)
     code, _, err = run("remove", "1.2.3")
     assert code == 1
     assert "1.2.3" in err
+
+
+@pytest.mark.parametrize("words", [("verify",), ("reindex",), ("conflicts", "list"), ("remove", "1.2.3")])
+def test_where_there_is_no_archive_none_is_made_and_found_in_order(run, tmp_path, words):
+    code, out, err = run(*words)
+    assert (code, out) == (1, "")
+    assert f"there is no archive at {tmp_path / 'archive'}" in err and "--config" in err
+    assert not (tmp_path / "archive").exists()
