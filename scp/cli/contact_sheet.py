@@ -180,13 +180,15 @@ def _edges(ds: Dataset) -> tuple[str, str, str, str]:
 
 
 def _label(ds: Dataset) -> str:
-    """Return the Instance Number, and where along its normal the plane lies (mm)."""
+    """Return the Instance Number, and where the plane lies: to which side of the origin, and how far (mm)."""
     number = f"{ds.get('InstanceNumber', '')}"
     cosines, position = ds.get("ImageOrientationPatient"), ds.get("ImagePositionPatient")
     if not cosines or not position:
         return number
     normal = np.cross(np.array(cosines[:3], float), np.array(cosines[3:], float))
-    return f"{number}   {float(np.array(position, float) @ normal):.1f} mm"
+    along = float(np.array(position, float) @ normal)
+    side = directions(normal if along >= 0 else -normal)
+    return f"{number}   {side} {abs(along):.1f} mm"
 
 
 def _title(first: Dataset, last: Dataset, count: int) -> str:

@@ -146,6 +146,25 @@ def test_each_frame_of_a_multi_frame_object_has_a_place_of_its_own(tmp_path, mon
     assert seen == [(1, 0), (2, 2), (3, 4)]
 
 
+@pytest.mark.parametrize(
+    ("orientation", "position", "label"),
+    [
+        ((0, 1, 0, 0, 0, -1), (-95, 0, 80), "7   R 95.0 mm"),  # a sagittal plane, on the patient's right
+        ((0, 1, 0, 0, 0, -1), (95, 0, 80), "7   L 95.0 mm"),
+        ((1, 0, 0, 0, 0, -1), (3, -20, 4), "7   A 20.0 mm"),
+        ((1, 0, 0, 0, 1, 0), (3, -20, 4), "7   H 4.0 mm"),
+    ],
+)
+def test_a_label_says_to_which_side_a_plane_lies(orientation, position, label):
+    ds = Dataset()
+    ds.InstanceNumber, ds.ImageOrientationPatient, ds.ImagePositionPatient = (
+        7,
+        list(orientation),
+        list(position),
+    )
+    assert contact_sheet._label(ds) == label
+
+
 def at(z: float) -> Dataset:
     """Return the functional groups of a frame at *z* (mm)."""
     position, groups = Dataset(), Dataset()
