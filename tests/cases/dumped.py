@@ -40,6 +40,7 @@ ELEMENT = re.compile(r"^\((\w{4},\w{4})\) \w\w (?:\[(.*)\]|\(no value available\
 Dump = Mapping[str, str]
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 
 
@@ -117,7 +118,7 @@ OBJECTIONS: tuple[tuple[str, Callable[[Dump, Dump], bool]], ...] = (
     ("other-series-number", _both_differ("series number")),
     ("other-modality", _both_differ("modality")),
     ("other-body-part-examined", _both_differ("body part")),
-    ("not-an-image", lambda _, theirs: not theirs.get("rows")),
+    ("not-an-image", lambda _, theirs: not theirs.get("rows") or theirs.get("class") == SEGMENTATION),
     ("localizer", _is_type("LOCALIZER")),
     ("not-a-source-image", lambda _, theirs: theirs.get("class") == SECONDARY_CAPTURE),
     ("no-geometry", _nowhere),
