@@ -368,10 +368,13 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self.abort(block=threading.current_thread() is not self.dul)
 
     def _refusal(self, sop_class_uid: str, context: PresentationContext) -> MprScpError | None:
-        """Return why *context* takes no instance of this class from the requestor (PS3.7 9.1.1.1.9)."""
+        """Return why *context* takes no instance of this class from the requestor (PS3.7 9.1.1.1.9).
+
+        A sender that files one storage class under the context of another is taken at its data set's word.
+        """
         if not self.may(*STORE_RIGHTS):
             return Refused(Code.NOT_AUTHORIZED, f"{self.calling_ae_title} lacks store", "it needs store")
-        if context.as_scp and context.abstract_syntax == sop_class_uid and is_storage(sop_class_uid):
+        if context.as_scp and is_storage(context.abstract_syntax) and is_storage(sop_class_uid):
             return None
         return SOPClassNotSupported(f"the context for {context.abstract_syntax} takes nothing of this class")
 
