@@ -36,7 +36,6 @@ from sqlalchemy import (
     event,
     inspect,
     select,
-    text,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -200,7 +199,7 @@ class IndexDatabase:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._take_turn = text(TAKE_TURN.get(engine.dialect.name, ""))
+        self._take_turn = TAKE_TURN.get(engine.dialect.name, "")
         self._writer = threading.RLock()
         self.when_rolled_back: Callable[[], None] = lambda: None
         self.made_anew = False
@@ -245,8 +244,8 @@ class IndexDatabase:
         with self._writer, _translated():
             try:
                 with self._engine.begin() as connection:
-                    if self._take_turn.text:
-                        connection.execute(self._take_turn)
+                    if self._take_turn:
+                        connection.exec_driver_sql(self._take_turn)
                     yield connection
             except BaseException:
                 self.when_rolled_back()

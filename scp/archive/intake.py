@@ -95,6 +95,7 @@ class SpooledInstance:
             self._growing = GrowingHeader(self._head, encoding, wanted_keywords(extra))
         self._header_digest, self._pixel_digest = hashlib.sha256(), hashlib.sha256()
         self._pixels_reached = False
+        self._has_left_the_spool = False
         self._path = spool / f"{process_name()}-{next(_serial)}"
         try:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
@@ -121,7 +122,9 @@ class SpooledInstance:
                 os.fdatasync(self._descriptor)
             elif self._syncing is Syncing.ONCE:
                 write_out(self._descriptor)
-            return self._file_it(spooled)
+            stored = self._file_it(spooled)
+            self._has_left_the_spool = stored.outcome != "duplicate"
+            return stored
         except OSError as error:
             raise out_of_space_or_refused(error) from error
         finally:
@@ -130,8 +133,9 @@ class SpooledInstance:
     def abandon(self) -> None:
         """Leave nothing in the spool; once filed, the file lives on under its own name."""
         if self._descriptor >= 0:
-            with suppress(OSError):  # what cannot be removed now goes at the next start
-                self._path.unlink()
+            if not self._has_left_the_spool:
+                with suppress(OSError):  # what cannot be removed now goes at the next start
+                    self._path.unlink()
             with suppress(OSError):
                 os.close(self._descriptor)
             self._descriptor = -1

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scp.config import Config, Peer
 
@@ -86,6 +87,7 @@ def admit(
     return NotAdmitted(f"the AE title {title!r} may not call from {caller}, or not with this certificate")
 
 
+@lru_cache(maxsize=256)
 def plain_address(address: str) -> str:
     """Return *address* without zone, an IPv4 address in IPv6 clothes (``::ffff:10.0.0.5``) as IPv4."""
     parsed = ipaddress.ip_address(address.partition("%")[0])

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 _NUMBERS = itertools.count(1)
 
@@ -39,6 +40,7 @@ def line(what: str, fields: Mapping[str, object]) -> str:
     return " ".join([what, *(f"{key}={_plain(value)}" for key, value in fields.items() if value != "")])
 
 
+@lru_cache(maxsize=256)
 def printable(text: str | None) -> str:
     """Return text of a peer as it may stand in a log."""
     return "".join(c if " " <= c <= "~" else "?" for c in text or "").strip()
