@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from scp.archive import intake
+from scp.archive.durability import write_out
 from scp.archive.index import IndexDatabase
 
 FOLDER = -1
@@ -173,7 +174,7 @@ class Recorder:
                 if name != blind:
                     patched.setattr(os, name, self._watching(name, getattr(os, name)))
             if blind != "write_out":
-                patched.setattr(intake, "write_out", self._writing_out(intake.write_out))
+                patched.setattr(intake, "write_out", self._writing_out(write_out))
             patched.setattr(io, "open", self._opening(io.open))
             patched.setattr(IndexDatabase, "writing", self._committing(IndexDatabase.writing))
             yield self
@@ -213,8 +214,8 @@ class Recorder:
 
     def _is_certain(self, at: int, move: Entry | Removed, done: list[Operation]) -> bool:
         later = [one for one in done[at:] if isinstance(one, Synced)]
-        named = self._journal and isinstance(move, Entry) and move.inode != FOLDER
-        if named and any(one.folder is None and one.inode == move.inode for one in later):
+        files = {one.inode for one in later if one.folder is None}
+        if self._journal and isinstance(move, Entry) and move.inode in files:
             return True
         return move.folders <= {one.folder for one in later}
 

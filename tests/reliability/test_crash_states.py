@@ -113,7 +113,8 @@ def record(work: Work, disk: Path, *, blind: str = "", journal: bool = False) ->
     """Do the work once and return what it did to the disk; with a *journal* or without."""
     top = disk / "work"
     top.mkdir()
-    root, theirs = top / "archive", ()
+    root = top / "archive"
+    theirs: tuple[Path, ...] = ()
     if work.before:
         with Archive.open(settings_of(root)) as archive:
             for ds in work.before:
