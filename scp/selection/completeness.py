@@ -209,7 +209,7 @@ def _notes(
     if ends:
         notes.append(Note(Code.ENDS_MISSING, f"{len(ends)} more images are said to exist"))
     if spaced.varies:
-        smallest, largest = spaced.bases_mm.min(), spaced.bases_mm.max()
+        smallest, largest = spaced.units_mm.min(), spaced.units_mm.max()
         notes.append(Note(Code.VARIABLE_SPACING, f"steps from {smallest:.3f} to {largest:.3f} mm"))
     degrees = tilt_degrees(stack, current)
     if degrees > GANTRY_TILT_DEGREES:

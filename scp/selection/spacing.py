@@ -80,6 +80,8 @@ class Spacing:
     steps: tuple[Step, ...]
     bases_mm: Floats
     """the unit step (mm) of the regime in which each step lies"""
+    units_mm: Floats
+    """each step (mm), divided by the unit steps that it spans"""
 
     def of_kind(self, kind: Kind) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.kind == kind)
@@ -118,7 +120,7 @@ def explain(
     """
     steps_mm = np.diff(positions_mm)
     if not len(steps_mm):
-        return Spacing(numbering(numbers), (), np.empty(0))
+        return Spacing(numbering(numbers), (), np.empty(0), np.empty(0))
     order = numbering(numbers)
     skipped = _skipped(numbers, order)
     spans = np.array([len(s) + 1 for s in skipped])
@@ -131,7 +133,8 @@ def explain(
     (kinds, units), view = _least_surprising(judged, steps_mm)
     if (units - 1).sum() > LOST_IN_ALL:
         kinds[units > 1], units[units > 1] = Kind.IRREGULAR, 1
-    return Spacing(order, _told(kinds, units, skipped, taken), np.minimum(view.left_mm, view.right_mm))
+    bases_mm = np.minimum(view.left_mm, view.right_mm)
+    return Spacing(order, _told(kinds, units, skipped, taken), bases_mm, steps_mm / units)
 
 
 def _least_surprising(

@@ -152,6 +152,17 @@ def test_d7_regimes_and_their_junction_are_used_at_true_positions(steps):
     assert report.ok and len(report.stack) == len(slices) and Code.VARIABLE_SPACING in notes_of(report)
 
 
+@pytest.mark.parametrize("gone", [(), (5,), (5, 20)])
+def test_d7_the_note_tells_the_shortest_and_longest_step_between_two_slices_that_follow_each_other(gone):
+    steps = [4.002] * 13 + [1.081] + [6.999] * 13
+    slices = at_positions([sum(steps[:k]) for k in range(len(steps) + 1)])
+    left = [image for k, image in enumerate(slices) if k not in gone]
+    report = select(left[0], left, RULES)
+    assert len(report.missing) == len(gone)
+    (detail,) = (note.detail for note in report.notes if note.code == Code.VARIABLE_SPACING)
+    assert detail == "steps from 1.081 to 6.999 mm"
+
+
 def test_d7_two_longer_steps_are_no_regime_but_holes():
     steps = [5.0] * 6 + [10.0] * 2 + [5.0] * 4
     slices = at_positions([sum(steps[:k]) for k in range(len(steps) + 1)])
