@@ -134,7 +134,9 @@ def preview(
     if request.result_series_uid not in ("", prospect.series.series_instance_uid):
         raise Refused(
             Code.RESULT_STALE,
-            "the images of this result changed since it was listed; query again for what there is now",
+            f"the images of this result changed since it was listed, {len(report.stack)} are used now; query "
+            "again and retrieve what is listed then",
+            f"images changed, now {len(report.stack)}, query again",
         )
     return as_taken(prospect, request, means.config, means.takes)
 

@@ -231,7 +231,10 @@ def test_a_listed_result_is_refused_once_its_images_changed(folder, means):
     changed = series(12)[5]
     changed.PixelData = bytes(len(changed.PixelData))
     write(changed, paths[5])
-    assert refusal(asked(folder, result_series_uid=listed), means).startswith("result-stale")
+    assert (
+        refusal(asked(folder, result_series_uid=listed), means)
+        == "result-stale: images changed, now 12, query again"
+    )
 
 
 def test_an_image_that_nobody_knows_is_refused_as_unknown(folder, means):
