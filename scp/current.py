@@ -9,6 +9,7 @@ from typing import Protocol
 from scp.errors import Code, Refused
 from scp.model import FileFacts, FolderReader, MPRRequest, SelectionRules
 from scp.selection import NoMiddleImage, current_of_series
+from scp.selection.identity import same_patient
 
 NO_IMAGE = frozenset({Code.NOT_DICOM, Code.NOT_A_FILE, Code.NO_PIXEL_DATA, Code.NOT_AN_IMAGE})
 """What a scan says of files that are no DICOM image, whole or damaged."""
@@ -80,7 +81,9 @@ def current_image(
 def _files_named(request: MPRRequest, holdings: Holdings) -> tuple[FileFacts, ...]:
     if request.sop_instance_uid:
         return holdings.instance_files(request.sop_instance_uid)
-    return holdings.series_files(request.study_instance_uid, request.series_instance_uid)
+    files = holdings.series_files(request.study_instance_uid, request.series_instance_uid)
+    patient = request.patient
+    return tuple(facts for facts in files if patient is None or same_patient(patient, facts.header))
 
 
 def _current_by_path(path: Path, read_folder: FolderReader, rules: SelectionRules) -> FileFacts:

@@ -28,7 +28,7 @@ from scp.archive.scan import SETTLED_NS, Scan
 from scp.archive.series_homes import SeriesHomes
 from scp.archive.sweep import SeenFolder, Sweep
 from scp.errors import IndexUnavailable, OutOfSpace
-from scp.model import WORK_FOLDER, FileFacts, FileRef, Origin, Progress, Stored, is_legal_uid
+from scp.model import WORK_FOLDER, FileFacts, FileRef, Header, Origin, Progress, Stored, is_legal_uid
 
 
 def _make_work_folders(work: Path, *, durable: bool) -> None:
@@ -237,6 +237,15 @@ class Archive:
         question = query.asked(root_model, identifier)
         with self._index.reading() as connection:
             yield from query.find(connection, question, limit)
+
+    def find_series(self, root_model: str, identifier: Dataset) -> Iterator[tuple[Header, Dataset]]:
+        """Yield all answers to a C-FIND identifier at SERIES level, each with the header of one image of it.
+
+        A series in which images of several patients lie is one for each patient. Raises as ``find``.
+        """
+        question = query.asked(root_model, identifier)
+        with self._index.reading() as connection:
+            yield from query.grouped(connection, question)
 
     def refs(self, root_model: str, identifier: Dataset) -> list[FileRef]:
         """Return the newest file of each instance that a retrieve names; raises ``BadRequest``."""

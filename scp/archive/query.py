@@ -209,7 +209,14 @@ def _narrowed(statement: Select[Any], question: Asked) -> Select[Any]:
 
 
 def _grouped_answers(connection: Connection, question: Asked) -> Iterator[Dataset]:
-    """Yield the answers above IMAGE level: one for each patient, study or series that has instances."""
+    return (answer for _, answer in grouped(connection, question))
+
+
+def grouped(connection: Connection, question: Asked) -> Iterator[tuple[Header, Dataset]]:
+    """Yield the answers above IMAGE level, each with the header of an image that it stands for.
+
+    There is one for each patient, study or series that has instances; a series of two patients has two.
+    """
     present = select(instance.c.file_id).where(instance.c.series_id == series.c.id).exists()
     order = (series.c.patient_id, series.c.patient_key, series.c.study_instance_uid, series.c.id)
     rows = connection.execute(_narrowed(select(series), question).where(present).order_by(*order)).all()
@@ -228,7 +235,7 @@ def _grouped_answers(connection: Connection, question: Asked) -> Iterator[Datase
             continue
         if question.level == "STUDY" and not modalities(_modalities(members)):
             continue
-        yield _answer(question, header, partial(counts.value, members))
+        yield header, _answer(question, header, partial(counts.value, members))
 
 
 def _modalities(members: list[Row[Any]]) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ class MPRRequest:
     The current image is *sop_instance_uid*, or *path*; with neither, the series' one stack is meant.
     *stated* is what the requestor said of the current image; it must agree. *sop_class* is the choice
     of ``[results] sop_class`` that the destination gets, *result_series_uid* what a virtual series was
-    listed as.
+    listed as, *patient* a header of the patient whose images of the series are meant.
     """
 
     planes: PlaneRequest
@@ -124,3 +124,4 @@ class MPRRequest:
     minimum_images: int | None = None
     sop_class: str = "secondary_capture"
     result_series_uid: str = ""
+    patient: Header | None = None

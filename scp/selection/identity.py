@@ -25,10 +25,10 @@ AGREES_WHERE_BOTH = ("PatientID", *OF_THE_PATIENT)
 LOOKED_AT = ("PatientName", *AGREES_WHERE_BOTH, "StudyInstanceUID", "SeriesInstanceUID")
 """What the checks read, beside the auxiliary identifiers of the rules."""
 
+OF_PATIENT_AND_STUDY = ("PatientName", *AGREES_WHERE_BOTH, "StudyInstanceUID")
+
 STATED_KEYWORDS = (
-    "PatientName",
-    *AGREES_WHERE_BOTH,
-    "StudyInstanceUID",
+    *OF_PATIENT_AND_STUDY,
     "SeriesInstanceUID",
     "SeriesNumber",
     "Modality",
@@ -79,6 +79,14 @@ def same_value(one: Value, other: Value) -> bool:
     return all(
         a.strip() == b.strip() if isinstance(a, str) and isinstance(b, str) else a == b
         for a, b in zip_longest(ones, others)
+    )
+
+
+def same_patient(one: Header, other: Header) -> bool:
+    """Tell whether two images say the same of their patient; one that says less is another one's."""
+    return same_name(one.text("PatientName"), other.text("PatientName")) and all(
+        one.text(keyword).strip() == other.text(keyword).strip()
+        for keyword in ("PatientID", "IssuerOfPatientID")
     )
 
 

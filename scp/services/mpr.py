@@ -31,7 +31,7 @@ from scp.model import (
 )
 from scp.pipeline import Means, Production, Reach
 from scp.production import Prospect, plan_results
-from scp.selection.identity import STATED_KEYWORDS
+from scp.selection.identity import OF_PATIENT_AND_STUDY, STATED_KEYWORDS
 from scp.services import dry_run, mpr_keys
 from scp.services.context import Requesting
 from scp.services.virtual_series import VirtualSeriesListing
@@ -117,6 +117,7 @@ class MprService:
     def _asked(self, identifier: Dataset, requesting: Requesting) -> _Asked:
         if mpr_keys.has_trigger(identifier):
             return _Asked((self._by_keys(identifier, requesting),))
+        mpr_keys.require_trigger(identifier)
         preset = self._means.config.presets.get(requesting.called_ae_title)
         if preset is None:
             return _Asked(())
@@ -135,7 +136,7 @@ class MprService:
         """Yield one request for each series that a plain identifier names, by itself or by its images."""
         plain = MPRRequest(
             preset.planes,
-            stated=mpr_keys.stated_of(identifier, _given_once(identifier)),
+            stated=mpr_keys.stated_of(identifier, _given_once(identifier, STATED_KEYWORDS)),
             policy=preset.policy,
             sop_class=self._sop_class(requesting),
         )
@@ -155,7 +156,12 @@ class MprService:
     def _listed(self, identifier: Dataset, requesting: Requesting) -> _Asked:
         """Return the virtual series that the identifier names, and the originals beside them."""
         uids = mpr_keys.texts(identifier, "SeriesInstanceUID")
-        requests = {uid: request for uid in uids if (request := self._listing.request_for(uid))}
+        stated = mpr_keys.stated_of(identifier, _given_once(identifier, OF_PATIENT_AND_STUDY))
+        requests = {
+            uid: replace(request, stated=stated)
+            for uid in uids
+            if (request := self._listing.request_for(uid))
+        }
         if not requests:
             return _Asked(())
         level = mpr_keys.level(identifier)
@@ -245,9 +251,9 @@ def _require_right(requesting: Requesting) -> None:
         )
 
 
-def _given_once(identifier: Dataset) -> tuple[str, ...]:
+def _given_once(identifier: Dataset, keywords: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a plain identifier says of every image that it names: a list of series says nothing."""
-    return tuple(k for k in STATED_KEYWORDS if len(mpr_keys.texts(identifier, k)) == 1)
+    return tuple(k for k in keywords if len(mpr_keys.texts(identifier, k)) == 1)
 
 
 def _named_uids(identifier: Dataset, keyword: str) -> tuple[str, ...]:

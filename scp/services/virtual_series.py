@@ -7,9 +7,9 @@ query costs a look at the index; peers are not asked, because a viewer waits.
 """
 
 import hashlib
-import sys
 from collections.abc import Generator, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache
 
 from pydicom.dataelem import DataElement
@@ -19,7 +19,7 @@ from scp import __version__, pipeline
 from scp.archive import Archive, Promise, VirtualSeries, matches_key
 from scp.config import Config, Preset
 from scp.errors import Code, DecodingFailed, Refused
-from scp.model import MPRRequest, never
+from scp.model import Header, MPRRequest, never
 from scp.pipeline import Means, Reach
 from scp.production import Prospect
 from scp.reconstruction.engines import ENGINE
@@ -38,9 +38,6 @@ OF_THE_RESULT = (
     "ImageOrientationPatient",
 )
 """Keys in which a result differs from its source; all others are matched against the source's values."""
-
-ALL_SOURCES = sys.maxsize
-"""Every source is looked at, since few of them may match: answers are what the service counts and caps."""
 
 PROSPECTS_REMEMBERED = 8
 """Results whose planes were listed lately: viewers ask for them image by image."""
@@ -79,7 +76,31 @@ class VirtualSeriesListing:
             raise Refused(
                 Code.RESULT_STALE, f"the preset {source.preset} that listed this result is gone", "preset"
             )
-        return _request(source, preset, self._means.config, result_series_uid)
+        patient = self._patient(source, preset, result_series_uid)
+        request = _request(source, preset, self._means.config, patient)
+        return replace(request, result_series_uid=result_series_uid)
+
+    def _patient(self, source: VirtualSeries, preset: Preset, result_series_uid: str) -> Header | None:
+        """Return the patient whose images of the series were listed so: images of several may lie in it.
+
+        Raises ``Refused(result-stale)`` where the images of none of several yield that any more.
+        """
+        query = Dataset()
+        query.QueryRetrieveLevel = "SERIES"
+        query.StudyInstanceUID = source.study_instance_uid
+        query.SeriesInstanceUID = source.series_instance_uid
+        patients = [header for header, _ in self._archive.find_series("STUDY", query)]
+        if len(patients) < 2:
+            return patients[0] if patients else None
+        for patient in patients:
+            if self._promise(source, preset, patient).get("SeriesInstanceUID") == result_series_uid:
+                return patient
+        raise Refused(
+            Code.RESULT_STALE,
+            f"the images of this result changed since it was listed, and the series holds those of "
+            f"{len(patients)} patients; query again and retrieve what is listed then",
+            "images changed, query again",
+        )
 
     def _series(
         self, identifier: Dataset, root_model: str, preset: Preset, with_stored: bool
@@ -87,23 +108,26 @@ class VirtualSeriesListing:
         if with_stored:
             limit = self._means.config.query.maximum_answers + 1
             yield from self._archive.find(root_model, identifier, limit=limit)
-        for found in self._archive.find(root_model, _of_sources(identifier), limit=ALL_SOURCES):
-            source = VirtualSeries(found.StudyInstanceUID, found.SeriesInstanceUID, preset.name)
-            promise = self._promise(source, preset)
+        for header, found in self._archive.find_series(root_model, _of_sources(identifier)):
+            study_uid, series_uid = header.text("StudyInstanceUID"), header.text("SeriesInstanceUID")
+            promise = self._promise(VirtualSeries(study_uid, series_uid, preset.name), preset, header)
             if promise and all(matches_key(element, promise) for element in _own_keys(identifier)):
                 for keyword in OF_THE_RESULT:
                     if keyword in identifier and keyword in promise:
                         put(found, keyword, promise[keyword])
                 yield found
 
-    def _promise(self, source: VirtualSeries, preset: Preset) -> Promise:
-        """Return what the preset yields of *source*, nothing where it is refused; kept, or found out now."""
-        promises, rules = self._archive.promises, _rules(self._means.config, preset)
+    def _promise(self, source: VirtualSeries, preset: Preset, patient: Header) -> Promise:
+        """Return what the preset yields of the patient's images of *source*, nothing where it is refused.
+
+        It was kept, or is found out now.
+        """
+        promises, rules = self._archive.promises, _rules(self._means.config, preset, patient)
         fingerprint = promises.fingerprint(source.study_instance_uid, source.series_instance_uid)
         kept = promises.kept(source, fingerprint, rules)
         if kept is not None:
             return kept
-        request = _request(source, preset, self._means.config)
+        request = _request(source, preset, self._means.config, patient)
         promise: Promise
         try:
             prospect = pipeline.preview(request, self._means, never, reach=Reach.HERE)
@@ -139,16 +163,14 @@ class VirtualSeriesListing:
         return pipeline.preview(request, self._means, never, reach=Reach.HERE)
 
 
-def _request(
-    source: VirtualSeries, preset: Preset, config: Config, result_series_uid: str = ""
-) -> MPRRequest:
+def _request(source: VirtualSeries, preset: Preset, config: Config, patient: Header | None) -> MPRRequest:
     return MPRRequest(
         preset.planes,
         study_instance_uid=source.study_instance_uid,
         series_instance_uid=source.series_instance_uid,
         policy=preset.policy,
         sop_class=config.results.sop_class,
-        result_series_uid=result_series_uid,
+        patient=patient,
     )
 
 
@@ -162,14 +184,12 @@ def _of_sources(identifier: Dataset) -> Dataset:
     for keyword in OF_THE_RESULT:
         if keyword in query:
             setattr(query, keyword, None)
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
-        if keyword not in query:
-            setattr(query, keyword, None)
     return query
 
 
-def _rules(config: Config, preset: Preset) -> str:
-    """Return a digest of all in the configuration and in this program that decides a verdict or a UID."""
+def _rules(config: Config, preset: Preset, patient: Header) -> str:
+    """Return a digest of what decides a verdict or a UID beside the files: settings, program, patient."""
     parts = (config.selection, config.completion, config.reconstruction, config.results, preset)
-    text = "\n".join([__version__, ENGINE, *(part.model_dump_json() for part in parts)])
+    person = repr([patient.text(keyword) for keyword in ("PatientID", "IssuerOfPatientID", "PatientName")])
+    text = "\n".join([__version__, ENGINE, person, *(part.model_dump_json() for part in parts)])
     return hashlib.sha256(text.encode()).hexdigest()

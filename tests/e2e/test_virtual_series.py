@@ -5,6 +5,7 @@ import pytest
 from scp.config import Preset
 from scp.model import Direction
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write_series
+from tests.e2e.conftest import peer
 
 pytestmark = [pytest.mark.foreign, pytest.mark.wire]
 
@@ -14,9 +15,10 @@ RETURNED = ("SeriesInstanceUID", "SeriesDescription", "NumberOfSeriesRelatedInst
 
 
 @pytest.fixture
-def asking(start_node, requestor, tmp_path):
+def asking(start_node, requestor, workstation, tmp_path):
     """Return a requestor of a node with a whole series and one of four images, which yields nothing."""
-    asking = requestor(start_node(presets=PRESETS))
+    destination = peer("WORKSTATION", workstation.port, destination=True)
+    asking = requestor(start_node(destination, presets=PRESETS))
     few = [image(k, SeriesInstanceUID=uid("few"), SOPInstanceUID=uid("few", k)) for k in range(4)]
     asking.store(
         *write_series(series(12), tmp_path / "modality"), *write_series(few, tmp_path / "modality" / "few")
@@ -75,5 +77,35 @@ def test_one_whose_sources_changed_since_is_refused_as_stale(asking, tmp_path):
     virtual = listed(asking).SeriesInstanceUID
     asking.store(*write_series([image(12)], tmp_path / "late"))
     answer = asking.get(*named(virtual), called="CORVIEW")
-    assert (answer.status, answer.comment.partition(":")[0]) == (0xC021, "result-stale")
+    assert (answer.status, answer.comment) == (0xC021, "result-stale: images changed, now 13, query again")
     assert listed(asking).SeriesInstanceUID != virtual
+
+
+@pytest.fixture
+def mixed(asking, tmp_path):
+    """Return the requestor, with one image of another patient that bears the UIDs of the whole series."""
+    stray = image(4, SOPInstanceUID=uid("stray"), PatientName="Doe^Another", PatientID="ANOTHER")
+    asking.store(*write_series([stray], tmp_path / "stray"))
+    return asking
+
+
+@pytest.mark.parametrize("named_patient", ["PatientName", "PatientName=Doe^Another"])
+def test_it_is_listed_for_the_patient_whose_planes_they_are_and_for_no_other(mixed, named_patient):
+    answers = mixed.find(*STUDY, "SeriesInstanceUID", named_patient, called="CORVIEW")
+    virtual = [ds for ds in answers if ds.SeriesInstanceUID not in (SERIES_UID, uid("few"))]
+    assert [str(ds.PatientName) for ds in virtual] == ([] if "=" in named_patient else ["Roe^Jane"])
+
+
+def test_patient_root_finds_and_gets_it_by_its_own_patient_alone(mixed, workstation):
+    virtual = listed(mixed).SeriesInstanceUID
+    found = mixed.find("PatientID=ANOTHER", *STUDY, "SeriesInstanceUID", called="CORVIEW", model="-P")
+    assert [ds.SeriesInstanceUID for ds in found] == [SERIES_UID]
+    for answer in (
+        mixed.get("PatientID=ANOTHER", *named(virtual), called="CORVIEW", model="-P"),
+        mixed.move("PatientID=ANOTHER", *named(virtual), called="CORVIEW", model="-P", to=workstation),
+    ):
+        assert (answer.status, answer.comment) == (0xA900, "header-disagrees: PatientID")
+        assert not answer.objects
+    own = mixed.move("PatientID=P-1", *named(virtual), called="CORVIEW", model="-P", to=workstation)
+    assert (own.status, own.counts.get("Completed")) == (0x0000, 4), own.comment
+    assert {ds.PatientID for ds in own.objects} == {"P-1"}

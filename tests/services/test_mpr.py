@@ -335,3 +335,80 @@ def test_of_results_the_answers_are_capped_and_not_the_series_that_are_looked_at
     (found,) = ward.service.answers_of(identifier(SeriesInstanceUID=last), asked)
     assert found.SeriesInstanceUID == last
     ward.archive.close()
+
+
+ANOTHER = {"PatientName": "Doe^Another", "PatientID": "ANOTHER"}
+
+
+def found_by(ward: Ward, asked: Dataset, **who: Any) -> list[Dataset]:
+    return list(ward.service.answers_of(asked, requesting("LISTED", may_stored=False, **who)))
+
+
+def refusal_of(ward: Ward, asked: Dataset) -> str:
+    with pytest.raises(Refused) as caught:
+        list(ward.events(asked, called="LISTED", root_model="PATIENT"))
+    return caught.value.error_comment
+
+
+@pytest.fixture
+def stray(ward: Ward) -> Ward:
+    """Return the ward with one image of another patient that bears the UIDs of its series."""
+    ward.holds("stray", [image(4, SOPInstanceUID=uid("stray"), **ANOTHER)])
+    return ward
+
+
+def test_a_result_is_listed_once_and_for_the_patient_whose_images_it_is_made_of(stray: Ward) -> None:
+    (listed,) = found_by(stray, identifier(SeriesInstanceUID="", PatientName="", PatientID=""))
+    assert (listed.PatientName, listed.PatientID) == ("Roe^Jane", "P-1")
+
+
+def test_a_patient_with_one_stray_image_has_no_result(stray: Ward) -> None:
+    asked = identifier(SeriesInstanceUID="", PatientID="ANOTHER")
+    assert found_by(stray, asked, root_model="PATIENT") == []
+    listed = found_by(stray, identifier(SeriesInstanceUID="", PatientID="P-1"), root_model="PATIENT")
+    assert len(listed) == 1
+    planes = identifier("IMAGE", SeriesInstanceUID=listed[0].SeriesInstanceUID, SOPInstanceUID="")
+    planes.PatientID = "ANOTHER"
+    assert found_by(stray, planes, root_model="PATIENT") == []
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("PatientID", "ANOTHER"), ("PatientName", "Doe^Another"), ("StudyInstanceUID", "1.2.3.4")],
+)
+def test_what_a_retrieve_of_a_result_says_of_the_patient_and_study_must_be_true(
+    stray: Ward, keyword: str, value: str
+) -> None:
+    (result,) = found_by(stray, identifier(SeriesInstanceUID=""))
+    asked = identifier(**{"SeriesInstanceUID": result.SeriesInstanceUID, keyword: value})
+    assert refusal_of(stray, asked) == f"header-disagrees: {keyword}"
+    asked = identifier(PatientID="P-1", PatientName="ROE^JANE", SeriesInstanceUID=result.SeriesInstanceUID)
+    made = objects(stray.events(asked, called="LISTED"))
+    assert {(ds.PatientID, ds.SeriesInstanceUID) for ds in made} == {("P-1", result.SeriesInstanceUID)}
+
+
+def test_a_result_that_none_of_several_patients_yields_any_more_is_stale(stray: Ward) -> None:
+    (result,) = found_by(stray, identifier(SeriesInstanceUID=""))
+    stray.holds("one", series(13))
+    asked = identifier(SeriesInstanceUID=result.SeriesInstanceUID)
+    assert refusal_of(stray, asked) == "result-stale: images changed, query again"
+
+
+def test_two_patients_in_one_series_have_a_result_each_of_their_own_images(ward: Ward) -> None:
+    theirs = [image(k, SOPInstanceUID=uid("theirs", k), **ANOTHER) for k in range(11)]
+    ward.holds("one", series(12) + theirs)
+    listed = found_by(ward, identifier(SeriesInstanceUID="", PatientID=""))
+    assert {ds.PatientID for ds in listed} == {"P-1", "ANOTHER"}
+    for result in listed:
+        asked = identifier(SeriesInstanceUID=result.SeriesInstanceUID, PatientID=result.PatientID)
+        made = objects(ward.events(asked, called="LISTED"))
+        assert {(ds.PatientID, ds.SeriesInstanceUID) for ds in made} == {
+            (result.PatientID, result.SeriesInstanceUID)
+        }
+
+
+@pytest.mark.parametrize("called", ["MPR_COR", "LISTED", "MPRSCP"])
+def test_a_retrieve_that_says_how_to_reformat_and_not_that_is_refused(ward: Ward, called: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        ward.events(identifier(ReformattingInterval=10.0), called=called)
+    assert caught.value.keyword == "ReformattingOperationType"
