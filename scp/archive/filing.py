@@ -187,16 +187,22 @@ class Filing:
         """
         if self._syncing is Syncing.NEVER:
             return
-        folders = {self._root / folder for folder in path.relative_to(self._root).parents}
         job = self._linked.get(path)  # whoever linked it may sync it now
         with job.syncing if job else nullcontext():
-            if not self._doubtful.isdisjoint({path, *folders}):
+            if self._is_doubtful(path):
                 raise StoreRefused("the disk failed to keep the file that holds the instance already")
             with self._noting_failure_of(path):
                 sync(path)
         if job is not None:
             job.relied_on = True
-        self._unsynced |= folders
+        self._unsynced |= self._folders_of(path)
+
+    def _folders_of(self, path: Path) -> set[Path]:
+        return {self._root / folder for folder in path.relative_to(self._root).parents}
+
+    def _is_doubtful(self, path: Path) -> bool:
+        """Tell whether a sync failed for a file or a folder that it lies in."""
+        return not self._doubtful.isdisjoint({path, *self._folders_of(path)})
 
     @contextmanager
     def _noting_failure_of(self, path: Path) -> Iterator[None]:
@@ -249,9 +255,12 @@ class Filing:
             try:
                 _move_in(spooled.path, path)
             except FileExistsError:
-                if _same_bytes(path, spooled):
+                if not _same_bytes(path, spooled):
+                    continue
+                if not self._is_doubtful(path):
                     return path, False
-                continue
+                spooled.path.replace(path)  # left by a disk that refused to give it back
+                self._unsynced |= self._folders_of(path)
             job.linked = path
             if self._syncing is Syncing.ONCE:
                 self._linked[path] = job
