@@ -187,7 +187,7 @@ def _label(ds: Dataset) -> str:
         return number
     normal = np.cross(np.array(cosines[:3], float), np.array(cosines[3:], float))
     along = float(np.array(position, float) @ normal)
-    side = directions(normal if along >= 0 else -normal)
+    side = directions((normal if along >= 0 else -normal).tolist())
     return f"{number}   {side} {abs(along):.1f} mm"
 
 
