@@ -3,7 +3,7 @@
 import pytest
 
 from scp.config import Preset
-from scp.model import Direction
+from scp.model import Direction, Policy
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write_series
 from tests.e2e.conftest import peer
 
@@ -79,6 +79,34 @@ def test_one_whose_sources_changed_since_is_refused_as_stale(asking, tmp_path):
     answer = asking.get(*named(virtual), called="CORVIEW")
     assert (answer.status, answer.comment) == (0xC021, "result-stale: images changed, now 13, query again")
     assert listed(asking).SeriesInstanceUID != virtual
+
+
+def test_one_listed_as_interpolated_is_stale_once_a_peer_gave_the_image_and_the_next_listing_is_good(
+    start_node, requestor, peer_archive, tmp_path
+):
+    own = {"StudyInstanceUID": uid("late"), "SeriesInstanceUID": uid("late", "series")}
+    paths = write_series(
+        [image(k, SOPInstanceUID=uid("late", k), **own) for k in range(12)], tmp_path / "all"
+    )
+    peer_archive.store(paths[5])
+    source = peer(peer_archive.ae_title, peer_archive.port, complete_from=True)
+    preset = Preset(interval=2.0, policy=Policy.INTERPOLATE, virtual_series=True)
+    node = requestor(start_node(source, presets={"CORVIEW": preset}))
+    node.store(*paths[:5], *paths[6:])
+    study, keys = f"StudyInstanceUID={uid('late')}", ("QueryRetrieveLevel=SERIES", "SeriesDescription")
+
+    def virtual_series_uid(begins_with):
+        answers = node.find(study, *keys, "SeriesInstanceUID", called="CORVIEW")
+        (found,) = (ds for ds in answers if ds.SeriesInstanceUID != own["SeriesInstanceUID"])
+        assert found.SeriesDescription.startswith(begins_with)
+        return f"SeriesInstanceUID={found.SeriesInstanceUID}"
+
+    guessed = virtual_series_uid("INTERPOLATED")
+    for _ in range(2):
+        stale = node.get(study, keys[0], guessed, called="CORVIEW")
+        assert (stale.status, stale.comment) == (0xC021, "result-stale: images changed, now 12, query again")
+    whole = node.get(study, keys[0], virtual_series_uid("COR"), called="CORVIEW")
+    assert (whole.status, whole.counts.get("Completed")) == (0x0000, 4), whole.comment
 
 
 @pytest.fixture
