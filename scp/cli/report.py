@@ -54,6 +54,8 @@ def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
 def _missing(missing: Missing) -> str:
     number = "" if missing.instance_number is None else f"{missing.instance_number}"
     place = "" if missing.position_mm is None else f"at {missing.position_mm:.1f} mm"
+    if missing.between_mm:
+        place = "between {:.1f} and {:.1f} mm".format(*missing.between_mm)
     return " ".join(part for part in (number, place) if part) or missing.sop_instance_uid
 
 

@@ -27,7 +27,8 @@ class Missing:
 
     *image_position_patient* is where its first voxel is expected; *sop_instance_uid* is known where an
     index or a peer told it. *before* is the index in the stack before which it belongs (``len(stack)``:
-    after the last).
+    after the last). *between_mm*: where the steps on both sides differ, the position is a guess, and all that
+    is known are the positions of the two neighbours along the normal.
     """
 
     instance_number: int | None = None
@@ -35,6 +36,7 @@ class Missing:
     image_position_patient: Vector | None = None
     sop_instance_uid: str = ""
     before: int = 0
+    between_mm: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

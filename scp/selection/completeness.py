@@ -2,7 +2,8 @@
 
 ``Missing`` lists the holes first, in the order of their positions, then known ends. A hole has slices on
 both sides and must be filled or refused; lacking ends are searched for and then reconstructed without.
-Expected positions lie on the straight line between the two neighbours.
+Expected positions lie on the straight line between the two neighbours; where the steps on both sides differ
+they are a guess, and what is known is that the slice lies between the two.
 """
 
 from collections.abc import Collection, Sequence
@@ -69,9 +70,10 @@ def _holes(
     points = first_voxels_mm(stack)
     holes = []
     for step in spaced.steps:
-        if step.kind not in (Kind.EVEN, Kind.HOLE):
+        if step.kind not in (Kind.EVEN, Kind.HOLE, Kind.JUNCTION):
             continue
         k = step.index
+        between = (float(along[k]), float(along[k + 1])) if _is_guessed(step, spaced) else None
         for i, fraction in enumerate(_fractions(step, spaced, float(along[k + 1] - along[k]))):
             x, y, z = points[k] + fraction * (points[k + 1] - points[k])
             number = step.numbers[i] if step.numbers else None
@@ -82,6 +84,7 @@ def _holes(
                     image_position_patient=(float(x), float(y), float(z)),
                     sop_instance_uid=uids.get(number, "") if number is not None else "",
                     before=k + 1,
+                    between_mm=between,
                 )
             )
     return tuple(holes)
@@ -100,6 +103,19 @@ def _fractions(step: Step, spaced: Spacing, step_mm: float) -> list[float]:
             sizes = [before_mm] * first + [after_mm] * (step.units - first)
             return [float(place) / total_mm for place in np.cumsum(sizes)[:-1]]
     return even
+
+
+def _is_guessed(step: Step, spaced: Spacing) -> bool:
+    """Tell whether numbers name what lacks, and the unit steps around do not tell where it lay.
+
+    A junction that is here ends the other regime: the gap beside it lies in one.
+    """
+    if not step.numbers or step.kind is Kind.JUNCTION:
+        return bool(step.numbers)
+    junctions = {other.index for other in spaced.of_kind(Kind.JUNCTION)}
+    around = {max(step.index - 1, 0), step.index, min(step.index + 1, len(spaced.bases_mm) - 1)}
+    units_mm = spaced.bases_mm[sorted(around - junctions)]
+    return bool(np.ptp(units_mm) > STEP_JITTER * units_mm.min())
 
 
 def _unplaced(numbers: Sequence[int | None], spaced: Spacing, taken: Collection[int]) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 What is offered has passed the checks of identity, fitness and contrast like any other file. It is used
 only where something lacks: in a hole, at an end that is known to lack, or anywhere along the line where
-the current image is the only one of its series.
+the current image is the only one of its series. In a hole between different steps the position is a guess:
+there an image of the missing number fits wherever between the neighbours it leaves steps that are explained.
 """
 
 from collections import defaultdict
@@ -14,7 +15,14 @@ from scp.errors import Code, Refused
 from scp.model import HEADER_KEYWORDS, FileFacts, Header, Missing
 from scp.selection.completeness import Completeness
 from scp.selection.sorting import FITS, Finding, Sorting, image_key, in_fixed_order
-from scp.selection.stack import Floats, first_voxels_mm, position_mm, positions_along_mm
+from scp.selection.stack import (
+    Floats,
+    first_voxels_mm,
+    flaw_of,
+    ordered,
+    position_mm,
+    positions_along_mm,
+)
 from scp.selection.thresholds import OFF_LINE_PIXELS, SAME_POSITION_MM, STEP_JITTER
 
 ADOPTION = ("SeriesNumber", "Modality", "PatientID", "FrameOfReferenceUID")
@@ -42,7 +50,13 @@ class _Places:
         self._missing = lacks.missing
         self._current = current
         self._along = positions_along_mm(stack, current)
-        self._expected = [i for i, m in enumerate(lacks.missing) if m.image_position_patient is not None]
+        self._stack = stack
+        self._guessed = {m.instance_number: i for i, m in enumerate(lacks.missing) if m.between_mm}
+        self._expected = [
+            i
+            for i, m in enumerate(lacks.missing)
+            if m.image_position_patient is not None and not m.between_mm
+        ]
         placed = [lacks.missing[i] for i in self._expected]
         self._at_mm = np.array([m.position_mm for m in placed], float)
         self._points = np.array([m.image_position_patient for m in placed], float).reshape(-1, 3)
@@ -70,9 +84,23 @@ class _Places:
         for index in np.array(self._expected)[near]:
             if _agrees(self._missing[index].instance_number, image.instance_number):
                 return int(index)
+        guessed = self._guessed.get(image.instance_number)
+        if guessed is not None and self._lies_between(self._missing[guessed], at, point):
+            return guessed
         if self._along[0] - SAME_POSITION_MM < at < self._along[-1] + SAME_POSITION_MM:
             return None
         return self._end_named_by(image)
+
+    def _lies_between(self, missing: Missing, at: float, point: Floats) -> bool:
+        """Tell whether a first voxel lies on the line between the neighbours of a guessed position."""
+        k = missing.before
+        low, high = self._along[k - 1 : k + 1]
+        if not low + SAME_POSITION_MM <= at <= high - SAME_POSITION_MM:
+            return False
+        ends = first_voxels_mm(self._stack[k - 1 : k + 1])
+        on_line = ends[0] + (at - low) / (high - low) * (ends[1] - ends[0])
+        beside = float(np.linalg.norm(point - on_line))
+        return beside <= OFF_LINE_PIXELS * max(self._current.header.numbers("PixelSpacing"))
 
     def _end_named_by(self, image: FileFacts) -> int | None:
         unplaced = [(i, m) for i, m in enumerate(self._missing) if m.position_mm is None]
@@ -89,10 +117,16 @@ class _Places:
         at = position_mm(image, self._current)
         for missing in self._missing:
             if missing.instance_number is not None and missing.instance_number == image.instance_number:
-                where = "unknown" if missing.position_mm is None else f"{missing.position_mm:.3f} mm"
-                told = f"number {image.instance_number} is at {at:.3f} mm, expected at {where}"
+                told = f"number {image.instance_number} is at {at:.3f} mm, expected {_where(missing)}"
                 return Finding(Code.POSITION_DIFFERS, told)
         return Finding(Code.POSITION_DIFFERS, f"nothing of its number is missing at {at:.3f} mm")
+
+
+def _where(missing: Missing) -> str:
+    if missing.between_mm:
+        low, high = missing.between_mm
+        return f"between {low:.3f} and {high:.3f} mm, with steps like those around"
+    return "at unknown" if missing.position_mm is None else f"at {missing.position_mm:.3f} mm"
 
 
 def _agrees(expected: int | None, number: int | None) -> bool:
@@ -126,9 +160,27 @@ def choose(
         else:
             claims[index].append(image)
     chosen = claims.pop(NAMELESS, [])
+    guessed: dict[int, list[list[FileFacts]]] = defaultdict(list)
     for index in sorted(claims):
-        chosen += _best(sorting, claims[index], lacks.missing[index])
+        winners, missing = _best(sorting, claims[index], lacks.missing[index]), lacks.missing[index]
+        if missing.between_mm:
+            guessed[missing.before].append(winners)
+        else:
+            chosen += winners
+    for in_one_hole in guessed.values():
+        winners = [image for files in in_one_hole for image in files]
+        if _go_on([files[0] for files in in_one_hole], stack, sorting.current):
+            chosen += winners
+        else:
+            for image in winners:
+                sorting.exclude(image, places.objection(image))
     return chosen
+
+
+def _go_on(images: Sequence[FileFacts], stack: Sequence[FileFacts], current: FileFacts) -> bool:
+    """Tell whether images, by the numbers of one hole, stand in its order and leave a sound stack."""
+    in_order = bool((np.diff(positions_along_mm(images, current)) > 0).all())
+    return in_order and not flaw_of(ordered([*stack, *images], current), current)
 
 
 def _best(sorting: Sorting, rivals: Sequence[FileFacts], missing: Missing) -> list[FileFacts]:

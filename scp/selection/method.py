@@ -177,7 +177,7 @@ def _adopted(
         fitness.beside(current),
         fitness.contrast(current),
     )
-    only_holes = Completeness(holes=lacks.holes)
+    only_holes = Completeness(holes=tuple(hole for hole in lacks.holes if not hole.between_mm))
     adopted = filling.choose(sorting, stack, only_holes, fitting) if len(stack) > 1 else []
     for image in adopted:
         sorting.admit(image)

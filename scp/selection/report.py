@@ -41,10 +41,7 @@ def as_json(report: SelectionReport, relative_to: Path) -> dict[str, Any]:
             }
             for row in report.rows
         ],
-        "missing": [
-            {"instance_number": missing.instance_number, "position_mm": _rounded(missing.position_mm)}
-            for missing in report.missing
-        ],
+        "missing": [_missing_as_json(missing) for missing in report.missing],
         "notes": [{"code": str(note.code), "detail": note.detail} for note in report.notes],
         "searches": [
             {
@@ -58,6 +55,14 @@ def as_json(report: SelectionReport, relative_to: Path) -> dict[str, Any]:
             for search in report.searches
         ],
     }
+
+
+def _missing_as_json(missing: Missing) -> dict[str, Any]:
+    """Return one missing image; where its position is a guess, the range is told in its stead."""
+    number: dict[str, Any] = {"instance_number": missing.instance_number}
+    if missing.between_mm:
+        return number | {"position_mm": None, "between_mm": [_rounded(mm) for mm in missing.between_mm]}
+    return number | {"position_mm": _rounded(missing.position_mm)}
 
 
 def image_comments(report: SelectionReport) -> str:

@@ -44,7 +44,7 @@ class Kind(IntEnum):
     NUMBERING_GAP = 1
     """a unit step, although numbers are skipped"""
     JUNCTION = 2
-    """a shorter step where one regime ends and another begins"""
+    """a shorter step where one regime ends and another begins, with it the slices lost on its sides"""
     HOLE = 3
     """several unit steps, of which the numbers know nothing"""
     IRREGULAR = 4
@@ -257,6 +257,7 @@ def _judge(view: _View, steps_mm: Floats, spans: Whole, untaken: Whole) -> tuple
         settle(Kind.NUMBERING_GAP, np.ones_like(units), _near(steps_mm, base, base))
     shorter = (steps_mm < np.minimum(*sides)) & (np.abs(sides[0] - sides[1]) > STEP_JITTER * sides[0])
     settle(Kind.JUNCTION, np.ones_like(units), shorter & (untaken == 1))
+    settle(Kind.JUNCTION, untaken, _over_junction(steps_mm, untaken, *sides))
     for base in sides:
         whole = np.rint(steps_mm / base).astype(np.int64)
         settle(Kind.HOLE, whole, (whole >= 2) & _near(steps_mm, whole * base, base))
@@ -274,6 +275,24 @@ def _mixed(steps_mm: Floats, count: Whole, left_mm: Floats, right_mm: Floats) ->
         first = np.arange(1, count[k])
         sums = first * left_mm[k] + (count[k] - first) * right_mm[k]
         fits[k] = bool(_near(sums, steps_mm[k], min(left_mm[k], right_mm[k])).any())
+    return fits
+
+
+def _over_junction(
+    steps_mm: Floats, count: Whole, left_mm: Floats, right_mm: Floats
+) -> npt.NDArray[np.bool_]:
+    """Tell which steps are made of a shorter one and of unit steps of the regimes that it joins.
+
+    Those are the regimes of the steps before and behind it: its own mean size may pass for either.
+    """
+    left_mm, right_mm = np.insert(left_mm[:-1], 0, left_mm[0]), np.append(right_mm[1:], right_mm[-1])
+    smaller_mm = np.minimum(left_mm, right_mm)
+    different = np.abs(left_mm - right_mm) > STEP_JITTER * smaller_mm
+    fits = np.zeros(len(steps_mm), dtype=bool)
+    for k in np.flatnonzero((count > 1) & (count <= LOST_IN_A_ROW) & different):
+        first = np.arange(count[k])
+        shorter_mm = steps_mm[k] - first * left_mm[k] - (count[k] - 1 - first) * right_mm[k]
+        fits[k] = bool(((shorter_mm > 0) & (shorter_mm < smaller_mm[k])).any())
     return fits
 
 

@@ -24,6 +24,7 @@ from tests.completion.world import (
     peer,
     pixels_agree,
     read_folder,
+    surroundings_with,
 )
 
 WHOLE = list(range(1, 13))
@@ -78,6 +79,24 @@ def test_searches_run_in_the_configured_order(archive: ArchiveTwin, everywhere: 
 
     assert numbers(report) == WHOLE
     assert [(name, found) for name, _, _, found in lines(report)] == [("peers", 4)]
+
+
+def test_what_lacks_where_steps_change_comes_from_a_peer_at_the_first_request(tmp_path: Path) -> None:
+    steps_mm = [4.0] * 6 + [1.0] + [7.0] * 6
+    slices = series(len(steps_mm) + 1)
+    for k, ds in enumerate(slices):
+        ds.ImagePositionPatient = [*ds.ImagePositionPatient[:2], sum(steps_mm[:k])]
+    write_series([ds for ds in slices if ds.InstanceNumber != 8], tmp_path / "s")
+    asked = PeerTwin(ArchiveTwin(tmp_path), slices)
+
+    report = completed(
+        tmp_path / "s/0001.dcm", surroundings_with(asked.archive, {"PACS": asked}), deadline_s=30.0
+    )
+
+    assert report.ok, report.sentence
+    assert numbers(report) == [ds.InstanceNumber for ds in slices]
+    assert asked.fetched == [(slices[7].SOPInstanceUID,)]
+    assert lines(report) == [("peers", "PACS", 1, 1)]
 
 
 def test_a_search_that_is_not_configured_does_not_run(archive: ArchiveTwin, everywhere: Surroundings) -> None:

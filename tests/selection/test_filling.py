@@ -7,9 +7,11 @@ import pytest
 
 from scp.errors import Code
 from scp.model import FileFacts, KnownInstance, SelectionRules
-from scp.selection import markers, select
+from scp.selection import as_json, markers, select
 from tests.selection.slices import (
+    FOLDER,
     RULES,
+    at_positions,
     changed,
     detail_of,
     missing_of,
@@ -214,3 +216,98 @@ def test_where_only_ends_lack_nothing_is_put_between_two_slices():
     between = elsewhere(slice_at(40, 27.5, ImagesInAcquisition=14, InstanceNumber=None))
     report = select(slices[0], slices, RULES, found=[between])
     assert report.ok and reason_of(report, between) == Code.POSITION_DIFFERS
+
+
+# where the steps on both sides of a hole differ, where a slice lay is a guess: 4 mm below, 7 mm above
+
+JOINED = [0.0, 4.0, 8.0, 12.0, 16.0, 17.0, 24.0, 31.0, 38.0, 45.0, 52.0]
+"""With a junction of 1 mm between the images 5 and 6."""
+
+
+def holed_at(*gone: int, positions_mm=JOINED) -> tuple[list[FileFacts], list[FileFacts]]:
+    slices = at_positions(positions_mm)
+    return [s for s in slices if s.instance_number not in gone], [slices[n - 1] for n in gone]
+
+
+@pytest.mark.parametrize(
+    ("gone", "neighbours_mm"), [((5,), (12, 17)), ((6,), (16, 24)), ((5, 6), (12, 24)), ((6, 7), (16, 31))]
+)
+def test_between_different_steps_what_lacks_is_told_by_its_neighbours_and_fits_where_it_lay(
+    gone, neighbours_mm
+):
+    here, lost = holed_at(*gone)
+    alone = select(here[0], here, RULES)
+    assert alone.verdict == Code.MISSING_INSTANCES
+    assert [(m.instance_number, m.between_mm) for m in alone.missing] == [(n, neighbours_mm) for n in gone]
+    told = as_json(alone, FOLDER)["missing"]
+    assert [(m["position_mm"], m["between_mm"]) for m in told] == [(None, [*neighbours_mm])] * len(gone)
+
+    found = [elsewhere(image) for image in lost]
+    report = select(here[0], here, RULES, found=found)
+    assert report.ok and len(report.stack) == 11 and not report.missing
+    first = select(here[0], here, RULES, found=found[:1])
+    assert reason_of(first, found[0]) == Code.USED
+    assert [m.instance_number for m in first.missing] == [*gone[1:]]
+
+
+def test_beside_a_junction_that_is_here_the_steps_tell_where_a_slice_lay():
+    for number in (4, 7):
+        here, (gone,) = holed_at(number)
+        (missing,) = select(here[0], here, RULES).missing
+        assert missing.position_mm == JOINED[number - 1] and missing.between_mm is None
+        moved = elsewhere(gone, ImagePositionPatient=(-128.0, -128.0, JOINED[number - 1] + 1.5))
+        assert reason_of(select(here[0], here, RULES, found=[moved]), moved) == Code.POSITION_DIFFERS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"InstanceNumber": 7},
+        {"InstanceNumber": None},
+        {"ImagePositionPatient": (-128.0, -128.0, 16.005)},
+        {"ImagePositionPatient": (-128.0, -128.0, 24.0)},
+        {"ImagePositionPatient": (-128.0, -128.0, 27.0)},
+        {"ImagePositionPatient": (-127.0, -128.0, 17.0)},
+        {"KVP": 80},
+        {"SeriesInstanceUID": "7"},
+    ],
+)
+def test_between_different_steps_place_alone_or_number_alone_admits_nothing(changes):
+    here, (gone,) = holed_at(6)
+    found = elsewhere(gone, **changes)
+    report = select(here[0], here, RULES, found=[found])
+    assert report.verdict == Code.MISSING_INSTANCES and len(report.stack) == 10
+    assert reason_of(report, found) != Code.USED
+
+
+@pytest.mark.parametrize(("mm", "fits"), [(20.0, True), (23.0, True), (21.5, False)])
+def test_between_different_steps_an_image_fits_where_the_steps_it_leaves_can_be_explained(mm, fits):
+    here, (gone,) = holed_at(6, positions_mm=[0, 4, 8, 12, 16, 20, 27, 34, 41, 48, 55])
+    found = elsewhere(gone, ImagePositionPatient=(-128.0, -128.0, mm))
+    report = select(here[0], here, RULES, found=[found])
+    assert reason_of(report, found) == (Code.USED if fits else Code.POSITION_DIFFERS)
+    assert report.verdict == (Code.OK if fits else Code.MISSING_INSTANCES)
+
+
+def test_between_different_steps_an_image_that_is_refused_is_told_the_range():
+    here, (gone,) = holed_at(6)
+    found = elsewhere(gone, ImagePositionPatient=(-128.0, -128.0, 27.0))
+    report = select(here[0], here, RULES, found=[found])
+    assert detail_of(report, found).startswith(
+        "number 6 is at 27.000 mm, expected between 16.000 and 24.000 mm"
+    )
+
+
+def test_images_of_one_hole_between_different_steps_stand_in_the_order_of_their_numbers():
+    here, (five, six) = holed_at(5, 6)
+    swapped = [elsewhere(five, InstanceNumber=6), elsewhere(six, InstanceNumber=5)]
+    report = select(here[0], here, RULES, found=swapped)
+    assert len(report.missing) == 2
+    assert {reason_of(report, image) for image in swapped} == {Code.POSITION_DIFFERS}
+
+
+def test_an_unlabelled_image_is_not_adopted_where_its_place_is_a_guess():
+    here, (gone,) = holed_at(6)
+    unlabelled = changed(gone, SeriesInstanceUID=None)
+    report = select(here[0], [*here, unlabelled], ADOPTING)
+    assert report.verdict == Code.MISSING_INSTANCES and reason_of(report, unlabelled) != Code.USED

@@ -4,14 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from scp.errors import Code
 from scp.model import FileFacts
 from scp.selection import select
 from scp.selection.spacing import Kind, explain
-from tests.selection.slices import FOLDER, RULES, changed, foreign, missing_of, series, slice_at
+from tests.selection.slices import FOLDER, RULES, at_positions, changed, foreign, missing_of, series, slice_at
 
 COUNT = 16
 
@@ -91,6 +91,28 @@ def test_found_images_complete_whatever_lacks(gone):
     found = [replace(slices[k], path=Path("/elsewhere") / slices[k].path.name) for k in gone]
     report = select(here[0], here, RULES, found=found[::-1])
     assert report.ok and len(report.stack) == COUNT * 2 and not report.missing
+
+
+@st.composite
+def changing_steps(draw: st.DrawFn) -> list[float]:
+    """Return the steps of two regimes, with a shorter one where they join or none."""
+    below, above = draw(st.permutations([4.0, 4.0 * draw(st.floats(1.6, 3.0))]))
+    junction = draw(st.one_of(st.just([]), st.floats(0.1, 0.9).map(lambda part: [part * min(below, above)])))
+    return [below] * draw(st.integers(5, 12)) + junction + [above] * draw(st.integers(5, 12))
+
+
+@given(changing_steps(), st.data())
+def test_any_image_lost_where_steps_change_is_named_and_completes_the_series(steps, data):
+    slices = at_positions([sum(steps[:k]) for k in range(len(steps) + 1)])
+    k = data.draw(st.integers(1, len(slices) - 2))
+    over = steps[k - 1] + steps[k]
+    assume(all(abs(over - unit) > 0.2 * unit for unit in (steps[0], steps[-1])))  # else it passes for one
+    gone = slices[k]
+    here = [image for image in slices if image is not gone]
+    assert [number for number, _ in missing_of(select(here[0], here, RULES))] == [gone.instance_number]
+    found = replace(gone, path=Path("/elsewhere") / gone.path.name)
+    report = select(here[0], here, RULES, found=[found])
+    assert report.ok and len(report.stack) == len(slices) and not report.missing
 
 
 @given(
