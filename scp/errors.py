@@ -95,6 +95,7 @@ class Code(StrEnum):
     ENDS_MISSING = "ends-missing"
     VARIABLE_SPACING = "variable-spacing"
     GANTRY_TILT = "gantry-tilt"
+    SLABS_END_EARLY = "slabs-end-early"
 
 
 def differs_code(keyword: str) -> str:

@@ -20,7 +20,18 @@ from scp.errors import Code, Refused
 from scp.isolation import dask, local
 from scp.isolation.ahead import Ahead
 from scp.isolation.budget import WORKING_BYTES, MemoryBudget
-from scp.model import FileRef, Incoming, IsCancelled, MPRRequest, Origin, SelectionReport, Sink, Takes, Vector
+from scp.model import (
+    FileRef,
+    Incoming,
+    IsCancelled,
+    MPRRequest,
+    Note,
+    Origin,
+    SelectionReport,
+    Sink,
+    Takes,
+    Vector,
+)
 from scp.part10 import file_head, file_ref
 from scp.reconstruction.curved import CurvedPlan, curved_plan
 from scp.reconstruction.engines import CHUNK, ENGINE
@@ -106,6 +117,7 @@ def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -
     volume = volume_geometry(report.stack, report.missing)
     settings = config.reconstruction
     wanted = plan(volume, request.planes, settings.pixel_spacing, settings.interpolation)
+    report = _with_note(report, wanted)
     options = ResultOptions(
         sop_class=request.sop_class,
         compression=config.results.compression,
@@ -115,6 +127,15 @@ def plan_results(request: MPRRequest, report: SelectionReport, config: Config) -
         software_version=__version__,
     )
     return Prospect(report, wanted, stored, describe(report, wanted, stored, options))
+
+
+def _with_note(report: SelectionReport, wanted: PlanePlan) -> SelectionReport:
+    """Return *report* with a note where slabs leave voxels out that nobody asked to leave out."""
+    if not wanted.beyond_mm or any(note.code == Code.SLABS_END_EARLY for note in report.notes):
+        return report
+    enough = f"an interval of at most {wanted.thickness_mm / 2:g} mm reaches them"
+    last = f"the last {wanted.beyond_mm:.3g} mm lie in no slab; {enough}"
+    return replace(report, notes=(*report.notes, Note(Code.SLABS_END_EARLY, last)))
 
 
 def plan_curved(request: CurvedRequest, report: SelectionReport, config: Config) -> CurvedProspect:

@@ -18,9 +18,9 @@ from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 from scp import pipeline
 from scp.archive import Archive, ResultCache
 from scp.config import Config
-from scp.errors import BadRequest, Cancelled, Refused
+from scp.errors import BadRequest, Cancelled, Code, Refused
 from scp.isolation import local
-from scp.model import Direction, FileFacts, IsCancelled, PlaneRequest
+from scp.model import Direction, FileFacts, IsCancelled, Operation, PlaneRequest
 from scp.pipeline import Means
 from scp.production import Prospect, produce
 from tests.builders import series, write, write_series
@@ -274,3 +274,11 @@ def test_a_listed_result_stays_what_was_listed_and_is_converted_on_its_way(folde
     listed = pipeline.preview(asked(folder), means, never).series
     request = asked(folder, result_series_uid=listed.series_instance_uid)
     assert pipeline.preview(request, replace(means, takes=uncompressed_only), never).series == listed
+
+
+@pytest.mark.parametrize(("interval", "notes"), [(0.0, ["the last 1 mm lie in no slab"]), (2.0, [])])
+def test_slabs_that_leave_out_the_far_edge_say_so(folder: Path, interval: float, notes: list[str]) -> None:
+    planes = PlaneRequest(operation=Operation.SLAB, thickness_mm=4.0, interval_mm=interval)
+    prospect = pipeline.preview(asked(folder, planes), means_of(folder.parent), never)
+    said = [note.detail for note in prospect.report.notes if note.code == Code.SLABS_END_EARLY]
+    assert [detail.split(";")[0] for detail in said] == notes

@@ -26,6 +26,9 @@ from scp.reconstruction.touching import Touched, touched_slices
 TRAVEL = np.array([1.0, 1.0, -1.0])
 """Instance Numbers run right to left, anterior to posterior, head to foot: along +x, +y, -z."""
 
+UNCOVERED_MM = 1e-3
+"""By how little the last slab may end before the last voxel centre: positions are decimal strings."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanePlan:
@@ -37,7 +40,8 @@ class PlanePlan:
     made of samples at *sample_offsets_mm* along the normal (row x column cosine) with *sample_weights*, which
     sum to one. *sources*: for each plane the indices into the stack of the slices that it touches, *filled*:
     the indices into the list of missing images. *footprint*: samples of a pixel down and across its area,
-    more than one where voxels are smaller than pixels.
+    more than one where voxels are smaller than pixels. *beyond_mm*: how far voxel centres lie behind the last
+    of slabs that leave no gaps, in none of them: the grid ends inside the box (0 where all lie in one).
     """
 
     request: PlaneRequest
@@ -54,6 +58,7 @@ class PlanePlan:
     sources: tuple[tuple[int, ...], ...]
     filled: tuple[tuple[int, ...], ...]
     footprint: tuple[int, int] = (1, 1)
+    beyond_mm: float = 0.0
 
     @property
     def normal(self) -> Floats:
@@ -133,6 +138,7 @@ def plan(
         sources=tuple(touched[place].sources for place in made),
         filled=tuple(touched[place].filled for place in made),
         footprint=area,
+        beyond_mm=_beyond(geometry, request, grid),
     )
 
 
@@ -203,6 +209,17 @@ def _line(places_mm: Floats, step_mm: float, keyword: str) -> Line:
             f"at most {MAXIMUM_COUNT} are possible: ask for a larger one",
         )
     return Line(start, step_mm, count)
+
+
+def _beyond(geometry: VolumeGeometry, request: PlaneRequest, grid: Grid) -> float:
+    """Return how far (mm) voxel centres lie behind the last slab, 0 where gaps or one plane are asked for."""
+    thickness = checked_thickness(request)
+    if request.position is not None or grid.interval_mm > thickness:
+        return 0.0
+    normal = np.cross(grid.row, grid.column)
+    travel = normal * travel_sign(normal)
+    beyond = float((_corners(geometry) @ travel).max() - grid.positions[-1] @ travel) - thickness / 2
+    return beyond if beyond > UNCOVERED_MM else 0.0
 
 
 def _planes(request: PlaneRequest, corners: Floats, travel: Floats, interval_mm: float) -> Line:

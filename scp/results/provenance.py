@@ -59,9 +59,10 @@ NOTE_SENTENCES = {
     Code.VARIABLE_SPACING: "sources of varying distance taken at their true positions",
     Code.FRAME_OF_REFERENCE_PER_SLICE: "sources share no Frame of Reference, registration is unknown",
     Code.ADOPTED: "images without Series Instance UID adopted",
+    Code.SLABS_END_EARLY: "voxels behind the last slab lie in none",
     Code.ENDS_MISSING: "images beyond the ends are known to be missing",
 }
-"""Notes of the selection that pixels or their place depend on; the others stay in the report."""
+"""Notes that pixels or their place depend on; the others stay in the report."""
 
 
 @dataclass(frozen=True, slots=True)

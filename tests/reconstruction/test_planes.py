@@ -5,12 +5,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scp.errors import BadRequest
 from scp.model import Direction, Interpolation, Method, Operation, PlaneRequest
 from scp.reconstruction import reference
 from scp.reconstruction.planes import plan, travel_sign
-from tests.reconstruction.scenes import geometry, oriented, volume
+from tests.reconstruction.scenes import geometry, oriented, volume, voxel_centres
 
 TILTED = geometry(drift=[(0.0, 0.5 * k) for k in range(12)])
 UNEVEN = geometry(heights=[0, 2, 4, 6, 7, 12, 17, 22, 27, 32])
@@ -75,6 +77,43 @@ def test_a_slab_includes_both_ends_and_weighs_them_half():
     assert (planned.sample_offsets_mm[0], planned.sample_offsets_mm[-1]) == (-1.75, 1.75)
     assert sum(planned.sample_weights) == pytest.approx(1.0)
     assert planned.sample_weights[0] == planned.sample_weights[-1] == planned.sample_weights[1] / 2
+
+
+@given(
+    counts=st.tuples(st.integers(2, 40), st.integers(2, 40), st.integers(2, 14)),
+    spacing=st.floats(0.3, 3.0),
+    gap=st.floats(0.5, 7.0),
+    thickness=st.floats(1.0, 150.0),
+    part=st.floats(0.2, 1.0),
+    angles=st.tuples(*[st.integers(-180, 180)] * 3),
+    direction=st.sampled_from(Direction),
+)
+@settings(max_examples=150, deadline=None)
+def test_every_voxel_lies_in_a_slab_or_as_far_behind_the_last_as_the_plan_says(
+    counts, spacing, gap, thickness, part, angles, direction
+):
+    rows, columns, slices = counts
+    shape = geometry(rows, columns, heights=[gap * k for k in range(slices)], spacing=(spacing, spacing))
+    orientation = oriented(angles) if direction is Direction.OBLIQUE else None
+    request = PlaneRequest(direction, orientation, None, Operation.SLAB, thickness, thickness * part)
+    planned = plan(shape, request)
+    voxels = voxel_centres(shape).reshape(-1, 3) @ planned.normal
+    planes = np.array(planned.positions) @ planned.normal
+    nearest = np.abs(voxels[:, np.newaxis] - planes).min(axis=1)
+    assert max(nearest.max() - thickness / 2, 0.0) == pytest.approx(planned.beyond_mm, abs=2e-3)
+    assert part > 0.5 or planned.beyond_mm == 0
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        PlaneRequest(thickness_mm=4.0, interval_mm=9.0),
+        PlaneRequest(operation=Operation.SLAB, thickness_mm=4.0, interval_mm=9.0),
+        PlaneRequest(operation=Operation.SLAB, thickness_mm=4.0, position=(0.0, 4.0, 0.0)),
+    ],
+)
+def test_gaps_and_single_planes_leave_out_what_was_asked_for(request_):
+    assert plan(geometry(24), request_).beyond_mm == 0
 
 
 def test_the_thickness_of_a_thin_plane_is_not_looked_at():
