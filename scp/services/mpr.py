@@ -117,7 +117,6 @@ class MprService:
     def _asked(self, identifier: Dataset, requesting: Requesting) -> _Asked:
         if mpr_keys.has_trigger(identifier):
             return _Asked((self._by_keys(identifier, requesting),))
-        mpr_keys.require_trigger(identifier)
         preset = self._means.config.presets.get(requesting.called_ae_title)
         if preset is None:
             return _Asked(())

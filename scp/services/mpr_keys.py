@@ -37,13 +37,6 @@ from scp.model import (
 from scp.selection.identity import STATED_GEOMETRY, STATED_KEYWORDS
 
 TRIGGER = "ReformattingOperationType"
-ONLY_WITH_TRIGGER = (
-    "ReformattingOperationInitialViewDirection",
-    "ReformattingThickness",
-    "ReformattingInterval",
-    "RenderingMethod",
-)
-"""Keys that no header of an image holds: who sends one with a value wants planes."""
 
 LEVELS = ("SERIES", "IMAGE")
 
@@ -53,21 +46,6 @@ Word = TypeVar("Word", bound=StrEnum)
 def has_trigger(identifier: Dataset) -> bool:
     """Tell whether the identifier asks for a reconstruction by its keys."""
     return bool(texts(identifier, TRIGGER))
-
-
-def require_trigger(identifier: Dataset) -> None:
-    """Raise ``BadRequest`` where a retrieve says how to reformat, and not that; the standard lets it hold
-    unique keys only (PS3.4 C.4.2.1.4). An empty trigger says that the images themselves are meant.
-    """
-    if TRIGGER in identifier:
-        return
-    for keyword in ONLY_WITH_TRIGGER:
-        if any(texts(identifier, keyword)):
-            raise BadRequest(
-                TRIGGER,
-                f"{keyword} is given without {TRIGGER}, and says nothing alone; add {TRIGGER} "
-                f"({' or '.join(Operation)}) for planes as the keys say, or leave {keyword} away",
-            )
 
 
 def is_header(identifier: Dataset) -> bool:

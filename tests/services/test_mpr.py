@@ -405,10 +405,3 @@ def test_two_patients_in_one_series_have_a_result_each_of_their_own_images(ward:
         assert {(ds.PatientID, ds.SeriesInstanceUID) for ds in made} == {
             (result.PatientID, result.SeriesInstanceUID)
         }
-
-
-@pytest.mark.parametrize("called", ["MPR_COR", "LISTED", "MPRSCP"])
-def test_a_retrieve_that_says_how_to_reformat_and_not_that_is_refused(ward: Ward, called: str) -> None:
-    with pytest.raises(BadRequest) as caught:
-        ward.events(identifier(ReformattingInterval=10.0), called=called)
-    assert caught.value.keyword == "ReformattingOperationType"

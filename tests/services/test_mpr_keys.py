@@ -83,36 +83,6 @@ def test_thin_planes_asked_of_a_slab_preset_are_thin() -> None:
     assert planes(preset, ReformattingOperationType="MPR").thickness_mm == 0
 
 
-@pytest.mark.parametrize(
-    ("keyword", "value"),
-    [
-        ("ReformattingOperationInitialViewDirection", "SAGITTAL"),
-        ("ReformattingThickness", 5.0),
-        ("ReformattingInterval", 10.0),
-        ("RenderingMethod", "MAXIMUM_IP"),
-    ],
-)
-def test_how_to_reformat_without_the_trigger_is_refused_with_what_to_add(keyword: str, value: Any) -> None:
-    with pytest.raises(BadRequest) as caught:
-        mpr_keys.require_trigger(identifier(**{keyword: value}))
-    assert caught.value.error_comment == "bad-request: ReformattingOperationType"
-    for told in (keyword, "MPR", "SLAB"):
-        assert told in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {},
-        {"ReformattingInterval": [], "RenderingMethod": "", "ReformattingThickness": []},
-        {"ReformattingOperationType": "", "ReformattingInterval": 2.0},
-        {"SOPClassUID": "1.2", "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
-    ],
-)
-def test_empty_keys_an_empty_trigger_and_a_header_need_no_trigger(keys: dict[str, Any]) -> None:
-    mpr_keys.require_trigger(identifier(**keys))
-
-
 def test_a_word_that_is_not_known_is_told_with_those_that_are() -> None:
     with pytest.raises(BadRequest, match="ReformattingOperationType is 'mip'; one of MPR, SLAB is needed"):
         planes(ReformattingOperationType="mip")
