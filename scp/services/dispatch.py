@@ -56,10 +56,5 @@ def _note(
         "address": association.remote_address,
         "called": association.called_ae_title,
     }
-    ended = {
-        "status": f"0x{outcome.status:04X}",
-        "comment": outcome.error_comment,
-        "reason": outcome.reason,
-        "s": duration_s,
-    }
+    ended = {"status": f"0x{outcome.status:04X}", "comment": outcome.error_comment, "s": duration_s}
     LOGGER.log(level, line(name, fields | {**answered.said} | ended))

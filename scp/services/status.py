@@ -111,28 +111,20 @@ CODE_OF_ERROR: Mapping[type[MprScpError], str] = {
 """What Error Comment says where an error carries no code; everything else is ``internal``."""
 
 
-MOST_OF_A_REASON = 300
-"""Characters: a reason quotes what a peer sent, which may be long."""
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Status (0000,0900), Error Comment and the tag of Offending Element (0000,0901); 0 for none.
-
-    *reason* is what the log says more of a request that is itself at fault: what was found and needed.
-    """
+    """Status (0000,0900), Error Comment and the tag of Offending Element (0000,0901); 0 for none."""
 
     status: int
     error_comment: str = ""
     offending_element: int = 0
-    reason: str = ""
 
 
 def outcome_of(error: Exception, *, trace_id: str = "") -> Outcome:
     """Return what a requestor is told of *error*; *trace_id* is where the log says more of our own fault."""
     if isinstance(error, BadRequest):
         tag = tag_for_keyword(error.keyword) or 0
-        return Outcome(IDENTIFIER_DOES_NOT_MATCH, error.error_comment, tag, error.sentence[:MOST_OF_A_REASON])
+        return Outcome(IDENTIFIER_DOES_NOT_MATCH, error.error_comment, tag)
     if isinstance(error, Refused):
         return Outcome(STATUS_OF_CODE.get(error.code, OTHER_REFUSAL), error.error_comment)
     status = _nearest(STATUS_OF_ERROR, type(error), INTERNAL)

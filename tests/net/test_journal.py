@@ -10,12 +10,11 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from scp.config import Config, Peer
-from scp.errors import PeerFailed
 from scp.net.journal import Journal, line, printable
 from scp.net.requestor import Requestor
 from tests.builders import image, series, write, write_series
 from tests.net.nodes import RunningNode, caller, wait_until
-from tests.net.test_requestor import KEYS, identifier
+from tests.net.test_requestor import KEYS
 from tests.services.test_store import ref
 
 StartNode = Callable[..., RunningNode]
@@ -91,20 +90,6 @@ def test_a_retrieve_is_one_line_with_counts_and_destination(
     (told,) = lines(caplog, "C-MOVE")
     expected = {"destination": "DEST", "completed": "3", "failed": "0", "status": "0x0000", "message": "1"}
     assert expected.items() <= told.items()
-
-
-@pytest.mark.wire
-def test_a_bad_request_is_told_with_what_was_found_and_needed(
-    start_node: StartNode, caplog: pytest.LogCaptureFixture
-) -> None:
-    node = start_node(ae_title="NODE", peers={"M": caller("MPRSCP")})
-    caplog.set_level(logging.INFO)
-    keys = identifier()
-    del keys.QueryRetrieveLevel
-    with pytest.raises(PeerFailed):
-        list(Requestor(Config()).find(node.peer, keys))
-    wait_until(lambda: lines(caplog, "C-FIND"))
-    assert 'reason="the identifier has no Query/Retrieve Level"' in caplog.text
 
 
 @pytest.mark.wire
