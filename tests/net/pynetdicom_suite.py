@@ -96,6 +96,13 @@ class SuiteAssociation(NodeAssociation):
 
     _serve_request = Association._serve_request
 
+    def take_store(self, request: StoreRequest, context_id: int) -> None:
+        """Queue it: it is pynetdicom's service class that serves it, in pynetdicom's thread."""
+        self.dimse.msg_queue.put((context_id, request))
+
+    def _refusal(self, _sop_class_uid: str, _context: Any) -> None:
+        """Refuse nothing: who may do what is not pynetdicom's to know."""
+
 
 def _create_association(self: transport.RequestHandler) -> SuiteAssociation:
     """Do what pynetdicom's ``RequestHandler`` does, with our association."""
