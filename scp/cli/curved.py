@@ -1,7 +1,6 @@
 """``curved``: the picture along a line through a series, from files and without a server."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,17 @@ import typer
 
 from scp.cli.options import AsJSON, ConfigFile
 from scp.cli.output import print_json, progress
-from scp.cli.reconstruct import Minimum, PolicyChoice, Source, Within, advised, json_of
+from scp.cli.reconstruct import (
+    Minimum,
+    PolicyChoice,
+    Source,
+    Within,
+    advised,
+    json_of,
+    outermost,
+    require_new_folder,
+    whole_or_nothing,
+)
 from scp.model import MPRRequest, PlaneRequest, Vector
 
 if TYPE_CHECKING:
@@ -52,11 +61,9 @@ def curved(
     from scp.production import CurvedRequest
 
     wanted = CurvedRequest(_points(line), _vector(up.split(","), "--up"), height)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
-    folder = path.absolute() if path.is_dir() else path.absolute().parent
+    require_new_folder(out)
     request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
-    with means(config, within.absolute() if within else folder.parent) as allowed:
+    with means(config, outermost(path, within)) as allowed:
         prospect = _make(wanted, request, allowed, out)
     sheet, objects = out / "contact_sheet.png", sorted(out.glob("*.dcm"))
     contact_sheet.write(objects, sheet, most=1)
@@ -77,10 +84,7 @@ def _make(wanted: "CurvedRequest", request: MPRRequest, allowed: "Means", out: P
     from scp.production import plan_curved, produce
     from scp.selection import refusal
 
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
-        objects = Path(spool, "objects")
-        objects.mkdir()
+    with whole_or_nothing(out) as objects:
         with progress("selecting"):
             report = pipeline.explain(request, allowed, never)
         if not report.ok:
@@ -88,7 +92,6 @@ def _make(wanted: "CurvedRequest", request: MPRRequest, allowed: "Means", out: P
         prospect = plan_curved(wanted, report, allowed.config)
         with progress("rendering"):
             list(produce(prospect, allowed.workshop, objects, never))
-        objects.rename(out)
     return prospect
 
 

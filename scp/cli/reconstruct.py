@@ -3,6 +3,8 @@
 import gc
 import math
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -110,8 +112,7 @@ def mpr(
         interval_mm=interval,
         method=Method[f"{method.name}_IP"],
     )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
+    require_new_folder(out)
     gc.set_threshold(NEW_OBJECTS)
     from scp.isolation import local
 
@@ -120,7 +121,7 @@ def mpr(
     from scp.cli.means import means
     from scp.cli.report import report_text
 
-    with means(config, _within(path, within)) as allowed:
+    with means(config, outermost(path, within)) as allowed:
         sop_class = allowed.config.results.sop_class
         request = MPRRequest(planes, path=path, policy=policy, minimum_images=minimum, sop_class=sop_class)
         try:
@@ -160,7 +161,7 @@ def explain(
 
     request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
     try:
-        with means(config, _within(path, within)) as allowed, progress("selecting"):
+        with means(config, outermost(path, within)) as allowed, progress("selecting"):
             report = pipeline.explain(request, allowed, never)
     except NoMiddleImage as error:
         report = error.report
@@ -211,7 +212,14 @@ def _folder(path: Path) -> Path:
     return path.absolute() if path.is_dir() else path.absolute().parent
 
 
-def _within(path: Path, within: Path | None) -> Path:
+def require_new_folder(out: Path) -> None:
+    """Raise ``typer.BadParameter`` where *out* holds anything, or is none."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise typer.BadParameter(f"{out} is not empty; name a new folder", param_hint="--out")
+
+
+def outermost(path: Path, within: Path | None) -> Path:
+    """Return the folder within which is searched: *within*, or the one that holds that of *path*."""
     return within.absolute() if within else _folder(path).parent
 
 
@@ -219,18 +227,25 @@ def _make(request: MPRRequest, allowed: "Means", out: Path) -> "Prospect":
     """Write the objects into *out* and return what they are; where one fails, *out* is as it was."""
     from scp import pipeline
 
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
-        objects = Path(spool, "objects")
-        objects.mkdir()
+    with whole_or_nothing(out) as objects:
         with progress("selecting"):
             production = pipeline.begin(request, allowed, objects, never)
         count = len(production.prospect.series.sop_instance_uids)
         with progress("rendering") as advance:
             for done, _ in enumerate(production.refs, 1):
                 advance(done, count)
-        objects.rename(out)
     return production.prospect
+
+
+@contextmanager
+def whole_or_nothing(out: Path) -> Iterator[Path]:
+    """Yield an empty folder beside *out* that takes its place where the block ends well."""
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
+        objects = Path(spool, "objects")
+        objects.mkdir()
+        yield objects
+        objects.rename(out)
 
 
 def json_of(report: "SelectionReport", path: Path) -> dict[str, object]:
