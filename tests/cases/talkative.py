@@ -1,7 +1,6 @@
 """Peer archives that tell what they send: dcmqrscp and Orthanc with logs of their own."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -10,16 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.stations import (
-    Orthanc,
-    PeerArchive,
-    Programs,
-    Requestor,
-    free_port,
-    listens,
-    program,
-    wait_for,
-)
+from tests.e2e import stations
+from tests.e2e.stations import Orthanc, PeerArchive, Programs, Requestor, free_port, program
 
 
 @dataclass(frozen=True)
@@ -61,27 +52,9 @@ def dcmqrscp(programs: Programs, folder: Path) -> Iterator[tuple[PeerArchive, Lo
 @contextlib.contextmanager
 def orthanc(programs: Programs, folder: Path, movers: dict[str, int]) -> Iterator[tuple[Orthanc, Log]]:
     """Run Orthanc, which may C-MOVE to the AE titles *movers* on their ports."""
-    folder.mkdir()
-    port, http_port = free_port(), free_port()
-    configuration, log = folder / "orthanc.json", folder / "orthanc.log"
-    settings = {
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "storage"),
-        "DicomAet": Orthanc.ae_title,
-        "DicomPort": port,
-        "HttpPort": http_port,
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "DicomCheckCalledAet": False,
-        "DicomAlwaysAllowStore": True,
-        "DicomModalities": {title: [title, "127.0.0.1", mover] for title, mover in movers.items()},
-        "Plugins": [],
-    }
-    configuration.write_text(json.dumps(settings))
-    words = ["--verbose", f"--logfile={log}", configuration]
-    with program(programs("Orthanc"), *words, port=port, cwd=folder):
-        wait_for(lambda: listens(http_port), "Orthanc's REST interface")
-        yield Orthanc(port, http_port), Log(log, re.compile("Sending resource .* to modality"))
+    log = folder / "orthanc.log"
+    with stations.orthanc(programs, folder, "--verbose", f"--logfile={log}", movers=movers) as peer:
+        yield peer, Log(log, re.compile("Sending resource .* to modality"))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -11,29 +11,12 @@ from scp.model import FileFacts, SelectionRules
 from scp.part10 import read_facts
 from scp.rendering import pixels_agree
 from scp.selection import counts, select
+from tests import real_series
 from tests.cases.dumped import Dump, dump, expected
 
 pytestmark = [pytest.mark.data, pytest.mark.foreign]
 
 Case = Callable[[str], Path]
-
-CASES = (
-    "ct_chest_cmb_crc_01068",
-    "ct_head_ge_tilt_varspacing",
-    "ct_study_philips_headphantom",
-    "enhanced_multiframe",
-    "mr_abdomen_siemens_coronal_tcga_lihc",
-    "mr_brain_ge_axial_jitter",
-    "mr_phantom_acr",
-    "mr_phantom_ge_localizer_4d",
-    "mr_phantom_siemens_sag_classic_enhanced",
-    "nonimage_private",
-    "oddities_dicom2nifti",
-    "petctmr_sts_004",
-    "phantom_ibsi2_digital",
-    "syntaxes_mr_4slices",
-    "syntaxes_mr_mosaic",
-)
 
 BY_HAND: dict[str, tuple[str, str, int]] = {
     "02_Ax_fMRI_FF_I11.1_S15.9": ("used", "other-stack", 40),
@@ -83,7 +66,7 @@ def current_images(dumps: Mapping[Path, Dump]) -> list[Path]:
     return [paths[len(paths) // 2] for paths in series.values()]
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "nonimage_private"])
+@pytest.mark.parametrize("name", [name for name in real_series.NAMES if name != "nonimage_private"])
 def test_every_file_of_a_real_folder_has_the_reason_that_its_dump_leads_to(case: Case, program, name):
     root = case(name)
     for folder in sorted({path.parent for path in root.rglob("*") if path.is_file()}):
@@ -98,7 +81,7 @@ def test_every_file_of_a_real_folder_has_the_reason_that_its_dump_leads_to(case:
 def everything(case: Case, tmp_path_factory) -> Path:
     """Return one folder with all real files, named by where they came from."""
     folder = tmp_path_factory.mktemp("everything")
-    for root in map(case, CASES):
+    for root in map(case, real_series.NAMES):
         for path in sorted(root.rglob("*")):
             if path.is_file():
                 shutil.copyfile(path, folder / "__".join(path.relative_to(root.parent).parts))

@@ -287,8 +287,10 @@ class Orthanc:
 
 
 @contextlib.contextmanager
-def orthanc(programs: Programs, folder: Path) -> Iterator[Orthanc]:
-    """Run Orthanc with an empty storage."""
+def orthanc(
+    programs: Programs, folder: Path, *options: str, movers: Mapping[str, int] | None = None
+) -> Iterator[Orthanc]:
+    """Run Orthanc with an empty storage; it may C-MOVE to the AE titles *movers* on their ports."""
     folder.mkdir(parents=True, exist_ok=True)
     port, http_port = free_port(), free_port()
     configuration = folder / "orthanc.json"
@@ -302,9 +304,10 @@ def orthanc(programs: Programs, folder: Path) -> Iterator[Orthanc]:
         "AuthenticationEnabled": False,
         "DicomCheckCalledAet": False,
         "DicomAlwaysAllowStore": True,
+        "DicomModalities": {title: [title, "127.0.0.1", mover] for title, mover in (movers or {}).items()},
         "Plugins": [],
     }
     configuration.write_text(json.dumps(settings))
-    with program(programs("Orthanc"), configuration, port=port, cwd=folder):
+    with program(programs("Orthanc"), *options, configuration, port=port, cwd=folder):
         wait_for(lambda: listens(http_port), "Orthanc's REST interface")
         yield Orthanc(port, http_port)

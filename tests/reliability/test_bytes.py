@@ -11,6 +11,7 @@ import pytest
 from scp.errors import MprScpError, NotDicom
 from scp.model import FileRef
 from scp.part10 import file_ref
+from tests import real_series
 from tests.archive.conftest import store_into
 from tests.builders import image, series, write
 from tests.reliability.nodes import Client, caller, copied_in, identifier, planes_of, whole_node
@@ -18,23 +19,8 @@ from tests.reliability.test_crash_states import settings_of
 
 Case = Callable[[str], Path]
 
-CASES = (
-    "ct_head_ge_tilt_varspacing",
-    "ct_study_philips_headphantom",
-    "enhanced_multiframe",
-    "mr_abdomen_siemens_coronal_tcga_lihc",
-    "mr_brain_ge_axial_jitter",
-    "mr_phantom_acr",
-    "mr_phantom_ge_localizer_4d",
-    "mr_phantom_siemens_sag_classic_enhanced",
-    "nonimage_private",
-    "oddities_dicom2nifti",
-    "petctmr_sts_004",
-    "phantom_ibsi2_digital",
-    "syntaxes_mr_4slices",
-    "syntaxes_mr_mosaic",
-    pytest.param("ct_chest_cmb_crc_01068", marks=pytest.mark.long),
-)
+LARGE = "ct_chest_cmb_crc_01068"
+CASES = [pytest.param(name, marks=pytest.mark.long) if name == LARGE else name for name in real_series.NAMES]
 
 Key = tuple[str, str]
 """SOP Instance UID and transfer syntax."""
