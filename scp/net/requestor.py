@@ -41,6 +41,7 @@ from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.outgoing import Deadline, Patience, associate, end, release
 from scp.net.sending import Originator, Sent
+from scp.net.statuses import OUT_OF_RESOURCES, PENDING, PENDING_WARNING, SUCCESS
 
 FIND = {
     "PATIENT": PatientRootQueryRetrieveInformationModelFind,
@@ -55,8 +56,10 @@ MOVE = {
     "STUDY": StudyRootQueryRetrieveInformationModelMove,
 }
 
-PENDING = (0xFF00, 0xFF01)
-WARNINGS = (0xB000, 0xB001)
+RETRIEVE_WARNINGS = range(0xB000, 0xC000)
+"""PS3.7 C.1 calls all of these warnings, and PS3.4 C.4.2.1.5 knows 0xB000 alone: the counts tell more."""
+
+STILL_PENDING = (PENDING, PENDING_WARNING)
 MESSAGE_ID = 1
 REENCODING = Reencoding()
 
@@ -92,7 +95,7 @@ class Requestor:
             request.AffectedSOPClassUID = Verification
             association.respond(request, _context_of(association, Verification))
             _, response = deadline.next_message(association)
-            if getattr(response, "Status", None) != 0x0000:
+            if getattr(response, "Status", None) != SUCCESS:
                 raise PeerFailed(f"C-ECHO was answered with {_status_text(response)}")
 
     def find(
@@ -202,7 +205,7 @@ class Requestor:
                 _, response = deadline.next_message(association)
                 if not isinstance(response, C_FIND) or response.Status is None:
                     raise PeerFailed(f"C-FIND was answered by a {type(response).__name__} message")
-                if response.Status not in PENDING:
+                if response.Status not in STILL_PENDING:
                     break
                 syntax = association._accepted_cx[context_id].transfer_syntax[0]
                 try:
@@ -210,7 +213,7 @@ class Requestor:
                 except GeneratorExit:
                     _cancel(association, context_id)
                     raise
-            if response.Status != 0x0000:
+            if response.Status != SUCCESS:
                 raise PeerFailed(f"C-FIND ended with {_status_text(response)}")
 
     @contextlib.contextmanager
@@ -281,15 +284,15 @@ class _PickySink:
                 association.respond_to_store(message, context_id, self._finish(message))
             elif not isinstance(message, C_GET) or message.Status is None:
                 raise PeerFailed(f"C-GET was answered by a {type(message).__name__} message")
-            elif message.Status not in PENDING:
+            elif message.Status not in STILL_PENDING:
                 return message
 
     def _finish(self, message: StoreRequest) -> int:
         try:
             self.stored.append(message.reception.finish())
         except MprScpError:
-            return 0xA700
-        return 0x0000
+            return OUT_OF_RESOURCES
+        return SUCCESS
 
 
 def _deadline(
@@ -332,7 +335,7 @@ def _final_response(association: NodeAssociation, deadline: Deadline) -> Any:
         _, response = deadline.next_message(association)
         if not isinstance(response, C_MOVE) or response.Status is None:
             raise PeerFailed(f"C-MOVE was answered by a {type(response).__name__} message")
-        if response.Status not in PENDING:
+        if response.Status not in STILL_PENDING:
             return response
 
 
@@ -351,7 +354,7 @@ def _decoded(identifier: BytesIO | None, syntax: UID) -> Dataset:
 
 def _retrieved(response: Any, stored: tuple[Stored, ...] = (), unasked: tuple[str, ...] = ()) -> Retrieved:
     """Return how a retrieve ended. Raises ``PeerFailed`` unless something of it worked."""
-    if response.Status != 0x0000 and response.Status not in WARNINGS:
+    if response.Status != SUCCESS and response.Status not in RETRIEVE_WARNINGS:
         raise PeerFailed(f"{type(response).__name__.replace('_', '-')} ended with {_status_text(response)}")
     failed: tuple[str, ...] = ()
     if response.Identifier is not None:

@@ -23,16 +23,10 @@ from scp.net.association import NodeAssociation
 from scp.net.conversion import Conversion
 from scp.net.fastpath import StoreRequest, StoreResponse
 from scp.net.framing import PIECE_BYTES
+from scp.net.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_WARNINGS, SUCCESS
 
 LOOK_EVERY_S = 0.1
 """How soon it is seen that nobody waits for a response any more."""
-
-SUCCESS = 0x0000
-STORE_WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
-"""Statuses of C-STORE that mean stored, with a warning (PS3.4 Table B.2-1)."""
-
-SOP_CLASS_NOT_SUPPORTED = 0x0122
-PROCESSING_FAILURE = 0x0110
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +48,11 @@ class Sent:
     ref: FileRef
     status: int
     error_comment: str = ""
+
+    @property
+    def taken(self) -> bool:
+        """Tell whether the other end has it, be it with a warning."""
+        return self.status == SUCCESS or self.status in STORE_WARNINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +133,9 @@ class StoreUser:
         self._write(message)
         self._read_ahead(self._after.get(ref))
         response = _response(self._association, message.message_id, self._deadline_s, self._cancelled)
-        taken = response.status == SUCCESS or response.status in STORE_WARNINGS
-        self._association.journal.tally["sent" if taken else "not_taken"] += 1
-        return Sent(ref, response.status or SUCCESS, response.error_comment)
+        sent = Sent(ref, response.status or SUCCESS, response.error_comment)
+        self._association.journal.tally["sent" if sent.taken else "not_taken"] += 1
+        return sent
 
     def _context_for(self, ref: FileRef) -> PresentationContext | None:
         kind = Kind.of(ref)

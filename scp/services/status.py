@@ -32,19 +32,19 @@ from scp.errors import (
     Unparseable,
     WorkerFailed,
 )
+from scp.net.statuses import OUT_OF_RESOURCES as OUT_OF_RESOURCES
+from scp.net.statuses import PENDING as PENDING
+from scp.net.statuses import PENDING_WARNING as PENDING_WARNING
+from scp.net.statuses import SOP_CLASS_NOT_SUPPORTED
+from scp.net.statuses import SUCCESS as SUCCESS
 
 LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-SUCCESS = 0x0000
-PENDING = 0xFF00
-PENDING_WARNING = 0xFF01
 CANCEL = 0xFE00
-SOP_CLASS_NOT_SUPPORTED = 0x0122
 NOT_AUTHORIZED = 0x0124
 SUB_OPERATIONS_FAILED_SOME = 0xB000
-OUT_OF_RESOURCES = 0xA700
 UNABLE_TO_PERFORM_SUB_OPERATIONS = 0xA702
 MOVE_DESTINATION_UNKNOWN = 0xA801
 IDENTIFIER_DOES_NOT_MATCH = 0xA900

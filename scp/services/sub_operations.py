@@ -9,9 +9,10 @@ from typing import Protocol
 
 from scp.errors import Cancelled, Code, PeerFailed, Refused
 from scp.model import Event, Failed, FileRef, Planned, Produced
-from scp.net.sending import SOP_CLASS_NOT_SUPPORTED, STORE_WARNINGS, Sent
+from scp.net.sending import Sent
+from scp.net.statuses import SOP_CLASS_NOT_SUPPORTED, SUCCESS
 from scp.services.context import Events
-from scp.services.status import SUCCESS, outcome_of
+from scp.services.status import outcome_of
 
 
 class Sender(Protocol):
@@ -65,7 +66,7 @@ class Counts:
         if sent.status == SUCCESS:
             self._settle(uid)
             self.completed += 1
-        elif sent.status in STORE_WARNINGS:
+        elif sent.taken:
             self._settle(uid)
             self.warning += 1
             self.first_failure = self.first_failure or f"warning 0x{sent.status:04X} {sent.error_comment}"
