@@ -13,6 +13,7 @@ import typer
 from scp.cli.options import AsJSON, ConfigFile
 from scp.cli.output import NotAllDone, print_json, progress
 from scp.errors import Code, ConfigurationError
+from scp.model import counted
 
 if TYPE_CHECKING:
     from scp.archive import Archive
@@ -43,7 +44,8 @@ def import_(
 ) -> None:
     """Copy DICOM files from messy folders into the archive; what is not DICOM is reported and left.
 
-    What is DICOM and could not be taken makes the exit code 1.
+    The exit code is 1 where DICOM could not be taken, and where what was taken is in conflict with what is
+    here: both versions are kept, and a person must say which is right.
 
     \b
     Example:
@@ -64,8 +66,16 @@ def import_(
         for path in summary.conflicts:
             print(f"{path}: conflict: its instance is here with other content; see mpr-scp conflicts list")
     not_taken = [path for path, reason, _ in summary.left if reason not in (Code.NOT_DICOM, Code.NOT_A_FILE)]
+    open_ends = []
     if not_taken:
-        raise NotAllDone(f"{_count(len(not_taken), 'DICOM file')} could not be taken, {not_taken[0]} first")
+        open_ends.append(f"{counted(len(not_taken), 'DICOM file')} could not be taken, {not_taken[0]} first")
+    if summary.conflicts:
+        open_ends.append(
+            f"{counted(len(summary.conflicts), 'file')} taken in conflict with what is here, "
+            f"{summary.conflicts[0]} first: no planes are made of them until mpr-scp conflicts keep says which"
+        )
+    if open_ends:
+        raise NotAllDone("; ".join(open_ends))
 
 
 def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
@@ -82,10 +92,10 @@ def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
         rows = [{"path": str(each.path), "detail": each.detail} for each in damaged]
         print_json({"instances": count, "damaged": rows})
     else:
-        summary = f"{_count(count, 'instance')}, {f'{len(damaged)} not' if damaged else 'all'} as stored"
+        summary = f"{counted(count, 'instance')}, {f'{len(damaged)} not' if damaged else 'all'} as stored"
         print("\n".join([summary, *(f"{each.path}: {each.detail}" for each in damaged)]))
     if damaged:
-        raise NotAllDone(f"{len(damaged)} of {_count(count, 'instance')} not as stored; see above")
+        raise NotAllDone(f"{len(damaged)} of {counted(count, 'instance')} not as stored; see above")
 
 
 def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:
@@ -100,7 +110,7 @@ def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     if as_json:
         print_json({"files": count})
     else:
-        print(f"{_count(count, 'file')} read")
+        print(f"{counted(count, 'file')} read")
 
 
 @conflicts.command("list")
@@ -118,7 +128,7 @@ def list_conflicts(config: ConfigFile = None, as_json: AsJSON = False) -> None:
         return
     for uid, paths in found.items():
         print("\n".join([uid, *(f"  {path}" for path in paths)]))
-    print(_count(len(found), "conflict"))
+    print(counted(len(found), "conflict"))
 
 
 @conflicts.command("keep")
@@ -155,10 +165,6 @@ def remove(uid: InstanceUID, config: ConfigFile = None, as_json: AsJSON = False)
         print_json({"deleted": list(map(str, removed))})
     else:
         print("\n".join(f"deleted {path}" for path in removed))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @contextmanager

@@ -24,15 +24,12 @@ from scp.cli.options import (
 )
 from scp.cli.output import NotAllDone, print_json, progress
 from scp.errors import NotDicom
+from scp.model import counted
 
 if TYPE_CHECKING:
     from scp.config import Peer
     from scp.net.requestor import Requestor, Retrieved
     from scp.net.sending import Sent
-
-SUCCESS = 0x0000
-WARNINGS = range(0xB000, 0xC000)
-"""Statuses of a C-STORE response that say "stored, but" (PS3.4 B.2.3)."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -93,7 +90,7 @@ def send(
         for sent in requestor.store(peer, refs, deadline_s=deadline):
             results.append(sent)
             advance(len(results), len(refs))
-    failed = [sent for sent in results if sent.status != SUCCESS and sent.status not in WARNINGS]
+    failed = [sent for sent in results if not sent.taken]
     if as_json:
         print_json(
             {
@@ -104,10 +101,13 @@ def send(
         )
     else:
         print(f"sent {len(results) - len(failed)} of {len(refs)}", end="")
-        print(f"; {len(left_out)} files are no DICOM" if left_out else "")
+        print(f"; not DICOM: {counted(len(left_out), 'file')}" if left_out else "")
     if failed:
         why = _status(failed[0].status, failed[0].error_comment)
-        raise NotAllDone(f"{len(failed)} of {len(refs)} were not taken; {failed[0].ref.path}: {why}")
+        raise NotAllDone(f"not taken: {len(failed)} of {len(refs)}; {failed[0].ref.path}: {why}")
+    if not refs:
+        found = f"{counted(len(left_out), 'file')} found, not DICOM" if left_out else "no file found"
+        raise NotAllDone(f"no DICOM file to send: {found}; name an image, or a folder with images")
 
 
 def find(
@@ -235,7 +235,7 @@ def _print_retrieve(done: "Retrieved", where: str, as_json: bool) -> None:
             }
         )
     else:
-        print(f"{done.completed + done.warning} images {where}")
+        print(f"{counted(done.completed + done.warning, 'image')} {where}")
     if done.failed:
         raise NotAllDone(
             f"{done.failed} of {sum(counts.values())} failed: {_status(done.status, done.error_comment)}"

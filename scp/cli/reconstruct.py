@@ -23,6 +23,7 @@ from scp.model import (
     PlaneRequest,
     Policy,
     Vector,
+    counted,
     never,
 )
 
@@ -103,11 +104,15 @@ def mpr(
       mpr-scp mpr series/0042.dcm --out mip --direction sagittal --thickness 10 --method maximum
       mpr-scp mpr series/ --out obl --orientation=1,0,0,0,0.7071068,-0.7071068 --interval 2
     """
+    operation = operation or (Operation.SLAB if thickness else Operation.MPR)
+    if operation is Operation.MPR:
+        _require_no_slab("--thickness", given=thickness > 0)
+        _require_no_slab("--method", given=method is not MethodName.AVERAGE)
     planes = PlaneRequest(
         direction=direction or (Direction.OBLIQUE if orientation else Direction.CORONAL),
         orientation=_six(_numbers(orientation, 6, "--orientation")) if orientation else None,
         position=_three(_numbers(position, 3, "--position")) if position else None,
-        operation=operation or (Operation.SLAB if thickness else Operation.MPR),
+        operation=operation,
         thickness_mm=thickness,
         interval_mm=interval,
         method=Method[f"{method.name}_IP"],
@@ -136,7 +141,7 @@ def mpr(
         print_json(json_of(prospect.report, path) | made)
     else:
         print(report_text(prospect.report, _folder(path)))
-        print(f"{len(prospect.plan.positions)} planes and {sheet.name} in {out}")
+        print(f"{counted(len(prospect.plan.positions), 'plane')} and {sheet.name} in {out}")
 
 
 def explain(
@@ -184,6 +189,13 @@ def advised(error: Refused, policy: Policy) -> Refused:
     fills = "--policy interpolate or pad" if policy is Policy.REFUSE else "--policy pad"
     advice = f"{error.sentence.rstrip('.')}; find them, or let a policy fill them: {fills}."
     return Refused(error.code, advice, error.comment)
+
+
+def _require_no_slab(option: str, *, given: bool) -> None:
+    if given:
+        raise typer.BadParameter(
+            "thin planes have none; ask for --operation slab with a --thickness", param_hint=option
+        )
 
 
 def _numbers(text: str, count: int, option: str) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from scp.completion.pursuit import Pursuit
 from scp.completion.surroundings import Waiting
 from scp.config import Peer
 from scp.errors import Cancelled, PeerFailed
+from scp.model import counted
 
 LOGGER = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Talk:
         if self.answer is not None:
             parts.append(f"holds {len(self.answer.known)} of the series")
             if self.answer.unasked:
-                parts.append(f"{self.answer.unasked} answers not asked for dropped")
+                parts.append(f"{counted(self.answer.unasked, 'answer')} not asked for dropped")
             if self.answer.differs:
                 parts.append(f"peer differs: {self.answer.differs}")
         if self.tried:

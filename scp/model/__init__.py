@@ -65,6 +65,7 @@ from scp.model.traffic import (
     takes_all,
 )
 from scp.model.uids import is_legal_uid
+from scp.model.words import are, counted
 
 __all__ = [
     "CONTRAST_KEYWORDS",
@@ -114,9 +115,11 @@ __all__ = [
     "Takes",
     "Value",
     "Vector",
+    "are",
     "checked_length",
     "checked_orientation",
     "checked_thickness",
+    "counted",
     "is_along",
     "is_legal_uid",
     "is_orthonormal",

@@ -20,7 +20,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AddressInformation
 
 from scp.config import Config
-from scp.model import Sink
+from scp.model import Sink, counted
 from scp.net.acse import Rejection
 from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
 from scp.net.association import Conduct, NodeAssociation, Request
@@ -232,13 +232,14 @@ class Acceptor:
         party = (admitted.calling_ae_title, admitted.address)
         same = [a for a in others.values() if a.party == party]
         if len(same) >= limits.associations_per_peer:
-            reason = f"{len(same)} associations of {party[0]}, limits.associations_per_peer"
+            reason = f"{counted(len(same), 'association')} of {party[0]}, limits.associations_per_peer"
             return Rejection(*LOCAL_LIMIT_EXCEEDED, reason)
         if len(others) >= limits.associations:
             holders = [Holder(k, a.party[1], a.is_configured, a.idle_s) for k, a in others.items()]
             victim = who_makes_room(holders, newcomer_configured=admitted.configured)
             if victim is None:
-                return Rejection(*LOCAL_LIMIT_EXCEEDED, f"{len(others)} associations, limits.associations")
+                reason = f"{counted(len(others), 'association')}, limits.associations"
+                return Rejection(*LOCAL_LIMIT_EXCEEDED, reason)
             LOGGER.info("%s makes room", others[victim.key].name)
             others[victim.key].evict()
         association.admitted = admitted

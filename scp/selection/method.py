@@ -19,6 +19,8 @@ from scp.model import (
     Search,
     SelectionReport,
     SelectionRules,
+    are,
+    counted,
 )
 from scp.selection import candidates, duplicates, filling, fitness, identity
 from scp.selection.completeness import Completeness, examine
@@ -191,13 +193,14 @@ def _mention(sorting: Sorting, evidence: Evidence, stack: Sequence[FileFacts], l
     """Add what excludes nothing and must not be kept silent."""
     bare = sum(not image.preamble for image in stack)
     if bare:
-        sorting.note(Code.NO_PREAMBLE, f"{bare} files without preamble and DICM")
+        sorting.note(Code.NO_PREAMBLE, f"{counted(bare, 'file')} without preamble and DICM")
     for keyword in evidence.rules.auxiliary:
         present = keyword in evidence.current.header
         count = sum((keyword in image.header) != present for image in stack)
         if count:
             sorting.note(
-                Code.AUXILIARY_MISSING, f"{keyword}: {count} images and the current one differ in having it"
+                Code.AUXILIARY_MISSING,
+                f"{keyword}: {counted(count, 'image')} and the current one differ in having it",
             )
     sorting.notes += lacks.notes
 
@@ -224,11 +227,13 @@ def _missing(stack: Sequence[FileFacts], lacks: Completeness, rules: SelectionRu
         str(hole.instance_number) if hole.instance_number is not None else f"at {hole.position_mm:.1f} mm"
         for hole in holes
     ]
-    sentence = f"{len(holes)} of {total} images are missing: {', '.join(names)}"
+    sentence = f"{len(holes)} of {total} images {are(len(holes))} missing: {', '.join(names)}"
     if rules.policy is Policy.INTERPOLATE:
         sentence += f"; at most {rules.interpolate_at_most} in a row may be interpolated"
     if len(stack) < rules.minimum_images:
-        sentence += f"; {len(stack)} images are here, {rules.minimum_images} are needed"
+        sentence += (
+            f"; {counted(len(stack), 'image')} {are(len(stack))} here, {rules.minimum_images} are needed"
+        )
     count = f"{len(holes)} of {total}"
     room = ERROR_COMMENT_LENGTH - len(f"{Code.MISSING_INSTANCES}: {count} ()")
     return Refused(Code.MISSING_INSTANCES, f"{sentence}.", comment=f"{count} ({_fitting(names, room)})")
@@ -246,7 +251,8 @@ def _fitting(names: Sequence[str], room: int) -> str:
 def _too_few(count: int, rules: SelectionRules) -> Refused:
     return Refused(
         Code.TOO_FEW_IMAGES,
-        f"{count} images belong to the series of the current image, {rules.minimum_images} are needed.",
+        f"{counted(count, 'image')} belong{'s' if count == 1 else ''} to the series of the current image, "
+        f"{rules.minimum_images} are needed.",
         comment=f"{count} of {rules.minimum_images}",
     )
 

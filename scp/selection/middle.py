@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from scp.errors import Code, Refused
-from scp.model import FileFacts, SelectionReport, SelectionRules
+from scp.model import FileFacts, SelectionReport, SelectionRules, counted
 from scp.selection.fitness import BY_ITSELF
 from scp.selection.method import select
 from scp.selection.sorting import in_fixed_order, place
@@ -50,7 +50,7 @@ def _which_stack(reports: Sequence[SelectionReport], by_file: bool) -> Selection
     middles = [(_middle(report.stack), len(report.stack)) for report in reports]
     kind = "series" if len({image.header.text("SeriesInstanceUID") for image, _ in middles}) > 1 else "stacks"
     names = ", ".join(
-        f"{image.path.name if by_file else image.sop_instance_uid} ({count} images)"
+        f"{image.path.name if by_file else image.sop_instance_uid} ({counted(count, 'image')})"
         for image, count in middles
     )
     sentence = (

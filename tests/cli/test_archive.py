@@ -46,11 +46,13 @@ def test_import_takes_what_is_dicom_and_names_what_it_leaves(run, messy, tmp_pat
     assert len(stored(tmp_path)) == 3
 
 
-def test_import_names_the_file_that_is_in_conflict_and_where_to_look(run, tmp_path):
+def test_import_fails_where_a_person_must_decide_and_names_the_file_and_what_to_do(run, tmp_path):
     run("import", write(image(), tmp_path / "one.dcm"))
     other = write(image(PatientSex="F"), tmp_path / "other.dcm")
-    code, out, _ = run("import", other)
-    assert code == 0
+    code, out, err = run("import", other)
+    assert (code, len(stored(tmp_path))) == (1, 2)  # both are kept
+    assert err.startswith(f"mpr-scp: 1 file taken in conflict with what is here, {other} first: ")
+    assert err.count("\n") == 1 and "mpr-scp conflicts keep" in err
     assert f"{other}: conflict: " in out and "mpr-scp conflicts list" in out
 
 

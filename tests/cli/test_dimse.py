@@ -117,7 +117,7 @@ def test_send_takes_folders_and_leaves_out_what_is_no_dicom(run, twin, tmp_path)
         write(ds, tmp_path / "series" / f"{ds.InstanceNumber}.dcm")
     (tmp_path / "series" / "notes.txt").write_text("no image")
     code, out, _ = run("send", tmp_path / "series")
-    assert (code, out) == (0, "sent 3 of 3; 1 files are no DICOM\n")
+    assert (code, out) == (0, "sent 3 of 3; not DICOM: 1 file\n")
     assert [ds.InstanceNumber for ds in twin.stored] == [1, 2, 3]
 
 
@@ -126,13 +126,28 @@ def test_what_is_not_taken_is_counted_and_fails(run, twin, tmp_path):
     path = write(image(), tmp_path / "one.dcm")
     code, out, err = run("send", path)
     assert (code, out) == (1, "sent 0 of 1\n")
-    assert "1 of 1 were not taken" in err
+    assert "not taken: 1 of 1; " in err
     assert "0xA700" in err
 
 
 def test_a_warning_of_the_other_end_is_no_failure(run, twin, tmp_path):
     twin.store_status = 0xB007
     assert run("send", write(image(), tmp_path / "one.dcm"))[0] == 0
+
+
+def test_a_warning_that_is_not_known_to_mean_stored_is_a_failure(run, twin, tmp_path):
+    twin.store_status = 0xB123
+    code, _, err = run("send", write(image(), tmp_path / "one.dcm"))
+    assert (code, "0xB123" in err) == (1, True)
+
+
+def test_where_there_is_no_dicom_to_send_that_is_said_and_fails(run, twin, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = run("send", tmp_path / "empty")
+    assert (code, "no DICOM file to send: no file found; name an image" in err) == (1, True)
+    (tmp_path / "empty" / "notes.txt").write_text("no image")
+    code, _, err = run("send", tmp_path / "empty")
+    assert (code, "no DICOM file to send: 1 file found, not DICOM; name an image" in err) == (1, True)
 
 
 def test_find_prints_each_answer(run, twin):
@@ -166,6 +181,11 @@ def test_move_tells_the_destination_and_counts_what_went_there(run, twin):
     code, out, _ = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE")
     assert (code, out) == (0, "2 images to TWIN\n")
     assert twin.asked[0].request.MoveDestination.strip() == "TWIN"
+
+
+def test_one_image_is_one(run, twin):
+    twin.held = series(1)
+    assert run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE")[1] == "1 image to TWIN\n"
 
 
 def test_a_refusal_shows_status_and_error_comment(run, twin):

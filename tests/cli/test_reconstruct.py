@@ -74,9 +74,19 @@ def test_a_thickness_asks_for_slabs_and_an_orientation_for_oblique_planes(run, f
     ]
 
 
+@pytest.mark.parametrize("option", [("--thickness", 10), ("--method", "maximum")])
+def test_what_only_slabs_have_is_not_ignored_for_thin_planes(run, folder, tmp_path, option):
+    code, _, err = run("mpr", folder, "--out", tmp_path / "out", "--operation", "mpr", *option)
+    assert code == 2
+    assert option[0] in err and "--operation slab" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_position_asks_for_one_plane_through_it(run, folder, tmp_path):
-    assert run("mpr", folder, "--out", tmp_path / "one", "--position", "0,3,0")[0] == 0
+    code, out, _ = run("mpr", folder, "--out", tmp_path / "one", "--position", "0,3,0")
+    assert code == 0
     (plane,) = (tmp_path / "one").glob("*.dcm")
+    assert out.endswith(f"\n1 plane and contact_sheet.png in {tmp_path / 'one'}\n")
     assert pydicom.dcmread(plane).ImagePositionPatient[1] == 3
 
 
@@ -129,7 +139,7 @@ def test_the_policy_of_the_command_line_fills_a_hole(run, folder, tmp_path):
     (folder / "05.dcm").unlink()
     refused = run("explain", folder)[2]
     assert refused.endswith(
-        "are missing: 5; find them, or let a policy fill them: --policy interpolate or pad.\n"
+        "is missing: 5; find them, or let a policy fill them: --policy interpolate or pad.\n"
     )
     assert run("mpr", folder, "--out", tmp_path / "none")[2] == refused
     code, out, _ = run("mpr", folder, "--out", tmp_path / "cor", "--policy", "interpolate")

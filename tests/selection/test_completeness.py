@@ -201,7 +201,7 @@ def test_d10_nine_images_and_a_hole_are_called_missing_and_the_sentence_says_bot
     slices = without(10, 4)
     report = select(slices[0], slices, RULES)
     assert report.verdict == Code.MISSING_INSTANCES
-    assert "1 of 10 images are missing: 5" in report.sentence and "9 images are here" in report.sentence
+    assert "1 of 10 images is missing: 5" in report.sentence and "9 images are here" in report.sentence
 
 
 def test_d10_filled_slices_do_not_count_towards_the_minimum():
