@@ -10,12 +10,16 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scp.archive import Archive, filing, index, intake, layout
+from scp.archive.series_homes import SeriesHomes
 from scp.errors import IndexUnavailable, OutOfSpace, StoreRefused
+from scp.model import Stored
 from tests.archive.conftest import sent, store_into
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
 from tests.reliability.nodes import Client, Served, copied_in, planes_of, whole_node
@@ -283,35 +287,130 @@ def test_many_slow_readers_keep_no_writer_waiting(tmp_path: Path) -> None:
 # R6
 
 
-def test_a_folder_that_may_not_be_written_to_is_an_error_at_start() -> None:
+def _as_nobody(work: Callable[[Path], bool], folder: Path) -> bool:
+    """Tell what *work* tells of *folder* when its owner does it, who is not allowed everything."""
+    nobody = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else os.getuid()
+    os.chown(folder, nobody, -1)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setuid(nobody)
+            os._exit(0 if work(folder) else 1)
+        finally:
+            os._exit(2)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 1), "it broke on its way"
+    return code == 0
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that others can reach, too; pytest's own are for one user."""
     folder = Path(tempfile.mkdtemp())
-    try:
-        folder.chmod(0o555)
-        child = os.fork()
-        if child == 0:  # somebody who is not allowed everything
-            with suppress(PermissionError):
-                os.setuid(pwd.getpwnam("nobody").pw_uid)
-            try:
-                Archive.open(settings_of(folder))
-            except PermissionError:
-                os._exit(0)
-            os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert list(folder.iterdir()) == []
-    finally:
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def _refuses_to_start(root: Path) -> bool:
+    """Tell whether no archive is opened in a folder that may not be written to, and nothing is made there.
+
+    Its index lies elsewhere: what is refused is what can keep no instance.
+    """
+    root.chmod(0o555)
+    with tempfile.TemporaryDirectory() as elsewhere, suppress(PermissionError):
+        settings = settings_of(root).model_copy(update={"database": f"sqlite:///{elsewhere}/index"})
+        Archive.open(settings).close()
+        return False
+    return list(root.iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_written_to_is_an_error_at_start(reachable: Path) -> None:
+    assert _as_nobody(_refuses_to_start, reachable)
+
+
+def test_control_an_archive_that_makes_no_folders_starts_where_it_can_keep_nothing(
+    reachable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scp.archive.archive._make_work_folders", lambda *_, **__: None)
+    monkeypatch.setattr("scp.archive.archive.recover.empty_spool", lambda _: None)
+    assert not _as_nobody(_refuses_to_start, reachable)
+
+
+def _endures_being_read_only(root: Path, *, ours_too: bool) -> bool:
+    """Take the right to write away and give it back; tell whether stores are refused, and all else works."""
+    with Archive.open(settings_of(root)) as archive:
+        store_into(archive, image(0))
+        folders = [p for p in (root, *root.rglob("*")) if p.is_dir() and (ours_too or ".scp" not in p.parts)]
+        before = left_behind(root)
+        for folder in folders:
+            folder.chmod(0o555)
+        refused = False
+        try:
+            store_into(archive, image(1))
+        except StoreRefused:
+            refused = left_behind(root) == before and _serves(archive, 0)
+        for folder in folders:
+            folder.chmod(0o755)
+        return refused and store_into(archive, image(1)).outcome == "stored" and _serves(archive, 1)
+
+
+@pytest.mark.parametrize("ours_too", [True, False], ids=["all of it", "but for the node's own"])
+def test_an_archive_that_becomes_read_only_refuses_serves_what_it_has_and_recovers(
+    reachable: Path, ours_too: bool
+) -> None:
+    assert _as_nobody(partial(_endures_being_read_only, ours_too=ours_too), reachable)
+
+
+def test_control_a_store_that_ignores_what_the_folder_says_is_noticed(
+    reachable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = filing.Filing.file
+
+    def file(filing: filing.Filing, spooled: intake.Spooled) -> Stored:
+        with suppress(StoreRefused):
+            return real(filing, spooled)
+        return Stored(spooled.origin.sop_instance_uid, spooled.path, "stored")
+
+    monkeypatch.setattr(filing.Filing, "file", file)
+    assert not _as_nobody(partial(_endures_being_read_only, ours_too=False), reachable)
+
+
+def _statuses_around_a_journey(root: Path, path: Path) -> list[int]:
+    """Store a file before the archive's folder goes away, while it is away, and when it is back."""
+    statuses = []
+    with whole_node(root) as node:
+        client = Client(node.address[1])
+        statuses += client.store(path)
+        root.rename(root.with_name("elsewhere"))
+        statuses += client.store(path)
+        client.echo()
+        with suppress(FileNotFoundError):
+            shutil.rmtree(root)
+        root.with_name("elsewhere").rename(root)
+        statuses += client.store(path)
+    return statuses
 
 
 @wire
-def test_an_archive_that_goes_away_refuses_and_the_node_lives(served: Served, tmp_path: Path) -> None:
+def test_an_archive_that_goes_away_refuses_and_the_node_lives(tmp_path: Path) -> None:
     path = write(image(), tmp_path / "a.dcm")
-    assert served.client.store(path) == [0x0000]
-    served.root.rename(tmp_path / "elsewhere")
-    assert served.client.store(path) == [OUT_OF_RESOURCES]
-    served.client.echo()
-    (tmp_path / "elsewhere").rename(served.root)
-    assert served.client.store(path) == [0x0000]
+    assert _statuses_around_a_journey(tmp_path / "archive", path) == [0x0000, OUT_OF_RESOURCES, 0x0000]
+
+
+@wire
+def test_control_an_archive_that_makes_its_folder_anew_promises_what_goes_away_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Archive.begin
+
+    def begin(archive: Archive, *arguments: Any, **options: Any) -> intake.SpooledInstance:
+        (archive.root / ".scp" / "spool").mkdir(parents=True, exist_ok=True)
+        return real(archive, *arguments, **options)
+
+    monkeypatch.setattr(Archive, "begin", begin)
+    path = write(image(), tmp_path / "a.dcm")
+    assert _statuses_around_a_journey(tmp_path / "archive", path) == [0x0000, 0x0000, 0x0000]
 
 
 def _store_into_another_file_system(archive: Archive) -> None:
@@ -340,11 +439,29 @@ def test_control_a_store_that_does_not_clean_up_leaves_something(
         assert left_behind(archive.root)
 
 
-def test_an_archive_on_another_file_system_than_the_temporary_files_works(disk: Path) -> None:
+def _stores_beside_temporary_files_of_another_file_system(disk: Path) -> bool:
     if disk.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev:
         pytest.skip("there is only one file system here")
-    with Archive.open(settings_of(disk / "archive")) as archive:
-        assert store_into(archive, image()).outcome == "stored"
+    with Archive.open(settings_of(disk / "archive")) as archive, suppress(StoreRefused):
+        return store_into(archive, image()).outcome == "stored"
+    return False
+
+
+def test_an_archive_on_another_file_system_than_the_temporary_files_works(disk: Path) -> None:
+    assert _stores_beside_temporary_files_of_another_file_system(disk)
+
+
+def test_control_a_spool_among_the_temporary_files_is_noticed(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = intake.SpooledInstance.__init__
+    monkeypatch.setattr(
+        intake.SpooledInstance, "__init__", lambda one, _, *rest, **named: real(one, tmp_path, *rest, **named)
+    )
+    assert not _stores_beside_temporary_files_of_another_file_system(disk)
+
+
+THEIRS = Path("Löwe, ours — do not touch")
 
 
 def _everything_of(folder: Path) -> dict[Path, tuple[int, int, bytes]]:
@@ -354,18 +471,29 @@ def _everything_of(folder: Path) -> dict[Path, tuple[int, int, bytes]]:
     }
 
 
-@wire
-def test_whatever_the_node_does_people_s_own_files_stay_as_they_are(tmp_path: Path) -> None:
-    root = tmp_path / "archive"
-    theirs = root / "Löwe, ours — do not touch"
+def _leaves_people_s_own_files_alone(top: Path) -> bool:
+    theirs = top / "archive" / THEIRS
     copied_in(series(15), theirs)
     for name, content in {"Thumbs.db": b"\0", "notes.txt": b"mine", "._0001.dcm": b"", ".scp": b"x"}.items():
         (theirs / name).write_bytes(content)
     (theirs / "link").symlink_to("/etc")
     os.utime(theirs, (1_700_000_000, 1_700_000_000))
     before = _everything_of(theirs)
-    _do_all_that_a_node_does(root, theirs, tmp_path / "in")
-    assert _everything_of(theirs) == before
+    _do_all_that_a_node_does(top / "archive", theirs, top / "in")
+    return _everything_of(theirs) == before
+
+
+@wire
+def test_whatever_the_node_does_people_s_own_files_stay_as_they_are(tmp_path: Path) -> None:
+    assert _leaves_people_s_own_files_alone(tmp_path)
+
+
+@wire
+def test_control_a_node_that_files_into_people_s_folders_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SeriesHomes, "home_of", lambda *_: THEIRS)
+    assert not _leaves_people_s_own_files_alone(tmp_path)
 
 
 def test_a_file_of_people_s_own_under_the_name_of_an_instance_stays(tmp_path: Path) -> None:
