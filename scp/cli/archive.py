@@ -72,7 +72,7 @@ def import_(
     if summary.conflicts:
         open_ends.append(
             f"{counted(len(summary.conflicts), 'file')} taken in conflict with what is here, "
-            f"{summary.conflicts[0]} first: no planes are made of them until mpr-scp conflicts keep says which"
+            f"{summary.conflicts[0]} first: no planes of these until mpr-scp conflicts keep settles it"
         )
     if open_ends:
         raise NotAllDone("; ".join(open_ends))

@@ -16,6 +16,7 @@ from scp.cli.reconstruct import (
     advised,
     json_of,
     outermost,
+    own_folder,
     require_new_folder,
     whole_or_nothing,
 )
@@ -58,6 +59,7 @@ def curved(
     """
     from scp.cli import contact_sheet
     from scp.cli.means import means
+    from scp.cli.report import report_text
     from scp.production import CurvedRequest
 
     wanted = CurvedRequest(_points(line), _vector(up.split(","), "--up"), height)
@@ -72,6 +74,7 @@ def curved(
         made = {"planes": list(map(str, objects)), "sheet": str(sheet), "length_mm": plan.length_mm}
         print_json(json_of(prospect.report, path) | made)
     else:
+        print(report_text(prospect.report, own_folder(path)))
         print(
             f"{plan.columns} columns along {plan.length_mm:.1f} mm, {plan.rows} rows, {sheet.name} in {out}"
         )

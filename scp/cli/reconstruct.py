@@ -140,7 +140,7 @@ def mpr(
         made = {"planes": list(map(str, objects)), "sheet": str(sheet)}
         print_json(json_of(prospect.report, path) | made)
     else:
-        print(report_text(prospect.report, _folder(path)))
+        print(report_text(prospect.report, own_folder(path)))
         print(f"{counted(len(prospect.plan.positions), 'plane')} and {sheet.name} in {out}")
 
 
@@ -177,7 +177,7 @@ def explain(
     if as_json:
         print_json(json_of(report, path))
     else:
-        print(report_text(report, _folder(path)))
+        print(report_text(report, own_folder(path)))
     if not report.ok:
         raise advised(refusal(report), report.rules.policy)
 
@@ -220,7 +220,8 @@ def _three(numbers: tuple[float, ...]) -> Vector:
     return x, y, z
 
 
-def _folder(path: Path) -> Path:
+def own_folder(path: Path) -> Path:
+    """Return the folder that *path* is, or lies in."""
     return path.absolute() if path.is_dir() else path.absolute().parent
 
 
@@ -232,7 +233,7 @@ def require_new_folder(out: Path) -> None:
 
 def outermost(path: Path, within: Path | None) -> Path:
     """Return the folder within which is searched: *within*, or the one that holds that of *path*."""
-    return within.absolute() if within else _folder(path).parent
+    return within.absolute() if within else own_folder(path).parent
 
 
 def _make(request: MPRRequest, allowed: "Means", out: Path) -> "Prospect":
@@ -264,7 +265,7 @@ def json_of(report: "SelectionReport", path: Path) -> dict[str, object]:
     """Return what ``--json`` says of the selection that started at *path*."""
     from scp.selection import as_json
 
-    return dict(as_json(report, _folder(path)))
+    return dict(as_json(report, own_folder(path)))
 
 
 def _without_report(error: Refused) -> dict[str, object]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scp.errors import BadRequest
 from scp.model import Interpolation, Vector
-from scp.reconstruction.geometry import Floats, VolumeGeometry, vector
+from scp.reconstruction.geometry import Floats, VolumeGeometry, slice_table, vector
 from scp.reconstruction.reference import sample
 from scp.reconstruction.sampling import MAXIMUM_COUNT, ON_THE_EDGE
 from scp.reconstruction.volume import Volume
@@ -57,8 +57,8 @@ def curved_plan(
     """Return the picture along *line* (points in mm, patient), *height_mm* high around it, up along *up*.
 
     *spacing_mm* 0 takes the smallest in-plane spacing of the source. Raises ``BadRequest`` where the line has
-    no length, *up* no direction or that of the line, or where more than 4,096 rows or columns would come of
-    it.
+    no length, *up* no direction or that of the line, where more than 4,096 rows or columns would come of
+    it, or where no pixel would lie in the volume.
     """
     spacing = spacing_mm or min(geometry.row_spacing_mm, geometry.column_spacing_mm)
     points = _corners(line)
@@ -68,9 +68,11 @@ def curved_plan(
     columns = _count(at[-1], spacing)
     places = np.arange(columns) * spacing
     along = np.stack([np.interp(places, at, points[:, axis]) for axis in range(3)], axis=-1)
-    return CurvedPlan(
+    plan = CurvedPlan(
         tuple(map(vector, along)), vector(direction), spacing, _count(height_mm, spacing), float(at[-1])
     )
+    _require_some_inside(plan, geometry)
+    return plan
 
 
 def render_curved(volume: Volume, plan: CurvedPlan, interpolation: Interpolation) -> NDArray[np.generic]:
@@ -83,6 +85,34 @@ def render_curved(volume: Volume, plan: CurvedPlan, interpolation: Interpolation
     whole = np.clip(np.floor(values + (volume.bias + 0.5)), lowest, highest)
     pixels = np.where(inside, whole, volume.pixel_format.padding_value).astype(volume.dtype)
     return pixels[0] if volume.pixel_format.samples_per_pixel == 1 else np.moveaxis(pixels, 0, -1)
+
+
+def _require_some_inside(plan: CurvedPlan, geometry: VolumeGeometry) -> None:
+    table = slice_table(geometry)
+    ends = np.array([geometry.slices, geometry.rows, geometry.columns]) - 0.5
+    for row in plan.points():
+        index = table.index_of(row)
+        if ((index >= -0.5) & (index <= ends)).all(axis=-1).any():
+            return
+    raise BadRequest(
+        "line",
+        f"no pixel of the picture lies in the volume: the line is within {_box(np.array(plan.along))}, the "
+        f"volume within {_box(_extremes(geometry))}; give points of the patient (LPS) in the volume",
+    )
+
+
+def _extremes(geometry: VolumeGeometry) -> Floats:
+    """Return the centres (8, 3) of the voxels at the corners of the first and of the last slice, mm."""
+    down = (geometry.rows - 1) * geometry.row_spacing_mm * np.array(geometry.column_cosine)
+    across = (geometry.columns - 1) * geometry.column_spacing_mm * np.array(geometry.row_cosine)
+    ends: Floats = np.array([geometry.positions[0], geometry.positions[-1]])
+    return np.concatenate([ends, ends + down, ends + across, ends + down + across])
+
+
+def _box(points: Floats) -> str:
+    """Return the box around *points* (n, 3) in words."""
+    ranges = zip("xyz", points.min(axis=0), points.max(axis=0), strict=True)
+    return ", ".join(f"{axis} {low:.0f} to {high:.0f}" for axis, low, high in ranges) + " mm"
 
 
 def _corners(line: Sequence[Vector]) -> Floats:

@@ -49,6 +49,22 @@ def test_what_is_in_the_folder_of_the_result_is_never_overwritten(folder, tmp_pa
     assert run(folder, tmp_path / "out").exit_code == 2
 
 
+def test_a_picture_beside_the_volume_is_refused_and_nothing_is_written(folder, tmp_path):
+    beside = [[x, y, z + 1000] for x, y, z in LINE]
+    done = run(folder, tmp_path / "out", beside)
+    assert done.exit_code == 1
+    assert "no pixel of the picture lies in the volume" in str(done.exception)
+    assert "the volume within x 0 to 9, y 0 to 7, z 0 to 22 mm" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+    assert run(folder, tmp_path / "out", [*beside, LINE[0]]).exit_code == 0  # one end is in it
+
+
+def test_the_selection_is_told_as_for_planes(folder, tmp_path):
+    (folder / "0006.dcm").unlink()
+    done = run(folder, tmp_path / "out", LINE, "--policy", "interpolate")
+    assert "verdict        ok" in done.stdout and "interpolated   6" in done.stdout
+
+
 def test_json_names_the_picture_and_the_selection(folder, tmp_path):
     done = run(folder, tmp_path / "out", LINE, "--height", "4", "--json")
     said = json.loads(done.stdout)
