@@ -13,7 +13,7 @@ from typing import Self
 
 from pydicom import config as pydicom_config
 
-from scp.archive import Archive, ResultCache
+from scp.archive import Archive, Claim, ResultCache
 from scp.completion import PeerStates, PeerTransport, Surroundings
 from scp.config import Config
 from scp.errors import Cancelled, IndexUnavailable
@@ -63,6 +63,7 @@ class Node:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._archive = Archive.open(config.archive, config.selection.auxiliary)
+        self._claim = Claim(config.archive)
         self._peer_states = PeerStates()
         self._budget = MemoryBudget(config.limits.memory)
         self._results = ResultCache(self._archive.results_folder, config.reconstruction.cache)
@@ -83,7 +84,8 @@ class Node:
         return self._acceptor.tls_address if self._started_with.tls else None
 
     def start(self) -> None:
-        """Serve from now on. Raises ``OSError`` where a port cannot be had, ``ConfigurationError``."""
+        """Serve from now on. Raises ``ConfigurationError``, also where a port or the archive is another's."""
+        self._claim.take()
         self._results.remove_abandoned()
         local.start(preload="scp.preload")
         self._acceptor.start()
@@ -96,6 +98,7 @@ class Node:
         if self._sweeper.is_alive():
             self._sweeper.join(SWEEP_END_S)
         self._archive.close()
+        self._claim.release()
 
     def reload(self, config: Config) -> tuple[str, ...]:
         """Serve what comes from now on by *config*; return which keys hold only after a restart.

@@ -12,6 +12,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``scan``, ``sweep`` what people keep: one folder read, all folders gone through
 * ``index``, ``records``  the database, and facts as its rows
 * ``query``, ``matching`` C-FIND and retrieve identifiers
+* ``claim``        one node alone serves an archive on SQLite
 * ``promises``     what presets would yield of each series
 * ``results``      finished reconstructions, kept under a budget
 * ``decisions``    what a person settles: conflicts, removals
@@ -21,6 +22,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 
 from scp.archive.archive import Archive
 from scp.archive.arrivals import Arrivals, Waiting
+from scp.archive.claim import Claim
 from scp.archive.imports import ImportSummary
 from scp.archive.matching import matches_key
 from scp.archive.promises import Promise, Promises, VirtualSeries
@@ -32,6 +34,7 @@ from scp.archive.sweep import SeenFolder
 __all__ = [
     "Archive",
     "Arrivals",
+    "Claim",
     "Damaged",
     "ImportSummary",
     "Promise",

@@ -7,6 +7,7 @@ shutdown lets those that are at work finish first.
 """
 
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -20,6 +21,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AddressInformation
 
 from scp.config import Config
+from scp.errors import ConfigurationError
 from scp.model import Sink, counted
 from scp.net.acse import Rejection
 from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
@@ -83,12 +85,12 @@ class Acceptor:
             return tuple(self._associations)
 
     def start(self) -> None:
-        """Open the ports and accept from now on. Raises ``OSError``, ``ConfigurationError``."""
+        """Open the ports and accept from now on. Raises ``ConfigurationError`` where one cannot be had."""
         node, tls = self.config.node, self.config.tls
         if tls is None or not tls.only:
-            self._listen(node.port, None)
+            self._listen("node.port", node.port, None)
         if tls is not None:
-            self._listen(tls.port, acceptor_context(tls))
+            self._listen("tls.port", tls.port, acceptor_context(tls))
 
     def reload(self, config: Config) -> None:
         """Take *config* for associations to come; those that live keep theirs, ports stay as they are."""
@@ -113,10 +115,13 @@ class Acceptor:
                 listener.shutdown(socket.SHUT_RDWR)  # close() alone does not end an accept that waits
             listener.close()
 
-    def _listen(self, port: int, tls: ssl.SSLContext | None) -> None:
+    def _listen(self, key: str, port: int, tls: ssl.SSLContext | None) -> None:
         host = self.config.node.host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise ConfigurationError(_cannot_listen(key, host, port, error)) from error
         self._listeners.append(listener)
         self._addresses.append(listener.getsockname()[:2])
         threading.Thread(target=self._accept, args=(listener, tls), name="acceptor", daemon=True).start()
@@ -244,3 +249,18 @@ class Acceptor:
             others[victim.key].evict()
         association.admitted = admitted
         return admitted
+
+
+def _cannot_listen(key: str, host: str, port: int, error: OSError) -> str:
+    """Return what is wrong with a listener, and what helps."""
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{key}: port {port} of {host} is taken by another program; stop that one, or choose another port"
+        )
+    if error.errno == errno.EACCES:
+        return (
+            f"{key}: port {port} needs a privilege (CAP_NET_BIND_SERVICE); grant it, or choose one above 1023"
+        )
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return f"node.host: {host} is no address of this machine; give one of its own, or 0.0.0.0 for all"
+    return f"{key}: cannot listen on {host}:{port}: {error.strerror or error}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scp.cli import main
+from tests.builders import image, write
 
 pytestmark = pytest.mark.wire
 
@@ -102,5 +103,24 @@ def test_a_port_that_is_taken_is_named(served, tmp_path):
     _, err = late.process.communicate(timeout=30)
     assert late.process.returncode == 1
     assert err.count("\n") == 1
-    assert "Address already in use" in err
-    assert str(served.port) in err
+    assert f"node.port: port {served.port} of 127.0.0.1 is taken by another program" in err
+
+
+def test_a_second_node_on_one_archive_is_refused_and_import_goes_on(served, config, tmp_path):
+    late = Served(config)
+    _, err = late.process.communicate(timeout=30)
+    assert (late.process.returncode, late.line, err.count("\n")) == (1, "", 1)
+    assert f"another node (process {served.process.pid} on " in err
+    assert f"serves {tmp_path / 'archive'}; stop that one" in err
+    with pytest.raises(SystemExit) as ended:
+        main(["import", str(write(image(), tmp_path / "one.dcm")), "--config", str(config)])
+    assert not ended.value.code
+
+
+def test_a_node_that_was_killed_leaves_no_claim_behind(served, config):
+    served.process.kill()
+    served.process.wait()
+    again = Served(config)
+    with again.process:
+        assert again.echo("NODE") == 0
+        again.process.kill()
