@@ -51,7 +51,7 @@ def limit_files_of(served: Served, size: int) -> None:
 
 def left_behind(root: Path) -> list[Path]:
     """Return the files in the spool and those that people see."""
-    own = ("index.sqlite", "rejections")
+    own = ("index.sqlite", "rejections", "served-by")
     return [p for p in root.rglob("*") if p.is_file() and not any(word in str(p) for word in own)]
 
 
