@@ -164,6 +164,22 @@ def test_a_row_that_is_not_there_is_a_usage_error_that_names_those_that_are(caps
     assert bench_retrieve(capsys, tmp_path, "--rows", "list") == (0, "fast\nlacks\n", "")
 
 
+def test_a_row_on_request_is_measured_by_its_name_only(capsys, monkeypatch, tmp_path):
+    measured = []
+    rows = {"usual": False, "long": True}
+    trials = [
+        Trial(
+            Row(name, "what", "b", SPEED), lambda _pairs, name=name: measured.append(name) or Finding(()), on
+        )
+        for name, on in rows.items()
+    ]
+    monkeypatch.setattr(retrieve, "trials", lambda _ground: trials)
+    assert bench_retrieve(capsys, tmp_path, "--rows", "list")[1] == "usual\nlong\n"
+    for words in ([], ["--rows", "long"]):
+        bench_retrieve(capsys, tmp_path, *words, "--json")
+    assert measured == ["usual", "long"]
+
+
 def test_a_lack_is_no_failure_and_a_fault_is(capsys, fake_rows, tmp_path):
     assert bench_retrieve(capsys, tmp_path)[0] == 0
     fake_rows["lacks"] = broken

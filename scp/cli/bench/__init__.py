@@ -130,18 +130,21 @@ def _cleaned_up_on_sigterm() -> Iterator[None]:
 
 
 def _chosen(trials: "Sequence[Trial]", rows: str) -> "list[Trial] | None":
-    """Return the trials that are named, all without a name; ``None`` where they were only listed."""
+    """Return the trials that are named; without a name, all but those on request.
+
+    ``None`` where they were only listed.
+    """
     if rows == "list":
         print("\n".join(trial.row.name for trial in trials))
         return None
     names = {trial.row.name: trial for trial in trials}
-    wanted = [name.strip() for name in rows.split(",") if name.strip()] or list(names)
+    wanted = [name.strip() for name in rows.split(",") if name.strip()]
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise typer.BadParameter(
             f"{unknown[0]!r} is no row; there are {', '.join(names)}", param_hint="--rows"
         )
-    return [names[name] for name in wanted]
+    return [names[name] for name in wanted] or [trial for trial in trials if not trial.on_request]
 
 
 def _print(outcomes: "Sequence[Outcome]", as_json: bool) -> None:

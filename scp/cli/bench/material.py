@@ -95,11 +95,16 @@ def study_instances(number: int, each: int, side: int = 16) -> list[Instance]:
     for k, pixels in enumerate(voxels(each, side)):
         ds = ct_image(k, pixels, study=("fill", number))
         ds.PatientID, ds.PatientName = f"P{number:06d}", f"Patient^{number:06d}"
-        buffer = DicomBytesIO()
-        buffer.is_little_endian, buffer.is_implicit_VR = True, False
-        write_dataset(buffer, ds)
-        made.append((str(ds.SOPInstanceUID), buffer.getvalue()))
+        made.append((str(ds.SOPInstanceUID), encoded(ds)))
     return made
+
+
+def encoded(ds: Dataset) -> bytes:
+    """Return a data set in Explicit VR Little Endian."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, ds)
+    return buffer.getvalue()
 
 
 def study_uid(number: int) -> str:

@@ -110,10 +110,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A row, and what measures so many pairs for it."""
+    """A row, and what measures so many pairs for it; one *on_request* takes too long for who names no row."""
 
     row: Row
     measure: Callable[[int], Finding]
+    on_request: bool = False
 
 
 def in_turn(
