@@ -9,10 +9,9 @@ out where they do not.
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.sr.codedict import codes
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from scp.model import SelectionReport
+from scp.model import SelectionReport, concepts
 from scp.reconstruction.curved import CurvedPlan
 from scp.reconstruction.pixels import PixelFormat
 from scp.results.attributes import COMMON, TYPE_2, Row, amended, data_set
@@ -79,7 +78,11 @@ CURVED_ROWS = amended(
         Row("PixelSpacing", "C.8.6.2", _pixel_spacing),
         Row("SeriesNumber", "C.7.3.1", _series_number),
         Row("SeriesDescription", "C.7.3.1", _series_description),
-        Row("DerivationCodeSequence", "C.12.4", lambda _: [coded(codes.DCM.CurvedMultiplanarReformatting)]),
+        Row(
+            "DerivationCodeSequence",
+            "C.12.4",
+            lambda _: [coded(concepts.CURVED_MULTIPLANAR_REFORMATTING)],
+        ),
     ),
 )
 

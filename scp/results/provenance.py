@@ -10,11 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code as CodedConcept
 
 from scp.errors import Code
-from scp.model import Direction, FileFacts, Header, Method, Missing, Operation, PlaneRequest, Policy
+from scp.model import (
+    Direction,
+    FileFacts,
+    Header,
+    Method,
+    Missing,
+    Operation,
+    PlaneRequest,
+    Policy,
+    concepts,
+)
+from scp.model.concepts import Concept
 from scp.results.basis import Basis
 from scp.results.values import decimal_string, is_undecodable, item
 from scp.selection import ends, holes, markers
@@ -26,17 +35,12 @@ ST_CHARACTERS = 1024
 NUMBERS_NAMED = 24
 """Missing images named one by one in a text; the rest are counted."""
 
-MULTIPLANAR = codes.DCM.MultiplanarReformatting
 SLAB_CODES = {
-    Method.AVERAGE_IP: codes.DCM.PixelByPixelMean,
-    Method.MAXIMUM_IP: codes.DCM.MaximumIntensityProjection,
-    Method.MINIMUM_IP: codes.DCM.MinimumIntensityProjection,
+    Method.AVERAGE_IP: concepts.PIXEL_BY_PIXEL_MEAN,
+    Method.MAXIMUM_IP: concepts.MAXIMUM_INTENSITY_PROJECTION,
+    Method.MINIMUM_IP: concepts.MINIMUM_INTENSITY_PROJECTION,
 }
 """Image derivation (CID 7203) of a slab."""
-
-SOURCE_PURPOSE = codes.DCM.SourceImageForImageProcessingOperation
-ACQUISITION_EQUIPMENT = codes.DCM.AcquisitionEquipment
-PROCESSING_EQUIPMENT = codes.DCM.ProcessingEquipment
 
 DIRECTION_WORDS = {
     Direction.CORONAL: "COR",
@@ -188,13 +192,13 @@ def millimetres(value: float) -> str:
 
 def derivation_codes(request: PlaneRequest) -> list[Dataset]:
     """Return the items of Derivation Code Sequence (CID 7203): reformatting, and how a slab was rendered."""
-    concepts = [MULTIPLANAR]
+    made_by = [concepts.MULTIPLANAR_REFORMATTING]
     if request.operation is Operation.SLAB:
-        concepts.append(SLAB_CODES[request.method])
-    return [coded(concept) for concept in concepts]
+        made_by.append(SLAB_CODES[request.method])
+    return [coded(concept) for concept in made_by]
 
 
-def coded(concept: CodedConcept) -> Dataset:
+def coded(concept: Concept) -> Dataset:
     """Return the item of a code sequence (PS3.3 table 8.8-1)."""
     return item(
         CodeValue=concept.value, CodingSchemeDesignator=concept.scheme_designator, CodeMeaning=concept.meaning
@@ -207,7 +211,7 @@ def contributing_equipment(basis: Basis) -> list[Dataset]:
         Manufacturer=PRODUCT,
         ManufacturerModelName=PRODUCT,
         SoftwareVersions=basis.options.software_version,
-        PurposeOfReferenceCodeSequence=[coded(PROCESSING_EQUIPMENT)],
+        PurposeOfReferenceCodeSequence=[coded(concepts.PROCESSING_EQUIPMENT)],
     )
     source = basis.middle
     return [_acquisition_equipment(source), ours] if "Manufacturer" in source else [ours]
@@ -222,5 +226,5 @@ def _acquisition_equipment(source: Header) -> Dataset:
         ManufacturerModelName=source.get("ManufacturerModelName"),
         DeviceSerialNumber=source.get("DeviceSerialNumber"),
         SoftwareVersions=source.get("SoftwareVersions"),
-        PurposeOfReferenceCodeSequence=[coded(ACQUISITION_EQUIPMENT)],
+        PurposeOfReferenceCodeSequence=[coded(concepts.ACQUISITION_EQUIPMENT)],
     )

@@ -8,8 +8,9 @@ that touch the same sources share both sequences.
 from collections.abc import Sequence
 from functools import lru_cache
 
+from scp.model.concepts import SOURCE_IMAGE_FOR_IMAGE_PROCESSING_OPERATION
 from scp.results import elements
-from scp.results.provenance import SOURCE_PURPOSE, SourceReference, coded
+from scp.results.provenance import SourceReference, coded
 
 REFERENCED_SERIES_SEQUENCE = 0x00081115
 REFERENCED_INSTANCE_SEQUENCE = 0x0008114A
@@ -27,7 +28,7 @@ class References:
     def __init__(self, references: Sequence[SourceReference]) -> None:
         self._references = references
         self._instances = [_instance(reference) for reference in references]
-        purpose = elements.item(elements.data_set(coded(SOURCE_PURPOSE)))
+        purpose = elements.item(elements.data_set(coded(SOURCE_IMAGE_FOR_IMAGE_PROCESSING_OPERATION)))
         self._purpose = elements.sequence(PURPOSE_OF_REFERENCE_CODE_SEQUENCE, [purpose])
         self._images = [elements.item(instance + self._purpose) for instance in self._instances]
         self._items = [elements.item(instance) for instance in self._instances]

@@ -13,10 +13,9 @@ from functools import lru_cache
 
 from pydicom import uid
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.sr.codedict import codes
 
 from scp.errors import Code
-from scp.model import CONTRAST_KEYWORDS, FileFacts, Header, Orientation, Vector, is_orthonormal
+from scp.model import CONTRAST_KEYWORDS, FileFacts, Header, Orientation, Vector, concepts, is_orthonormal
 from scp.selection.sorting import FITS, Finding, Rule, image_key, objection, once_for_all_alike
 from scp.selection.thresholds import (
     CONTRAST_RELATIVE,
@@ -44,9 +43,9 @@ MAPS: dict[str, str] = {
 
 REFORMATTED = frozenset(
     {
-        codes.DCM.MultiplanarReformatting.value,
-        codes.DCM.MaximumIntensityProjection.value,
-        codes.DCM.MinimumIntensityProjection.value,
+        concepts.MULTIPLANAR_REFORMATTING.value,
+        concepts.MAXIMUM_INTENSITY_PROJECTION.value,
+        concepts.MINIMUM_INTENSITY_PROJECTION.value,
     }
 )
 """Derivation codes of images that were themselves computed from a volume."""

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydicom.datadict import tag_for_keyword
-from pydicom.sr.codedict import codes
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
-from scp.model import Origin, Stored
+from scp.model import Origin, Stored, concepts
 from scp.part10 import read_facts
 from scp.services.context import ArchiveService
 
@@ -24,10 +23,10 @@ EVIDENCE: Final = "CurrentRequestedProcedureEvidenceSequence"
 REJECTION_TITLES: Final = frozenset(
     (code.scheme_designator, code.value)
     for code in (
-        codes.DCM.RejectedForQualityReasons,
-        codes.DCM.RejectedForPatientSafetyReasons,
-        codes.DCM.IncorrectModalityWorklistEntry,
-        codes.DCM.DataRetentionPolicyExpired,
+        concepts.REJECTED_FOR_QUALITY_REASONS,
+        concepts.REJECTED_FOR_PATIENT_SAFETY_REASONS,
+        concepts.INCORRECT_MODALITY_WORKLIST_ENTRY,
+        concepts.DATA_RETENTION_POLICY_EXPIRED,
     )
 )
 
