@@ -8,11 +8,13 @@ from typing import Protocol
 
 from scp.errors import Code, Refused
 from scp.model import FileFacts, FolderReader, MPRRequest, SelectionRules
-from scp.selection import NoMiddleImage, current_of_series
+from scp.selection import NoMiddleImage, current_of_series, select
 from scp.selection.identity import same_patient
 
 NO_IMAGE = frozenset({Code.NOT_DICOM, Code.NOT_A_FILE, Code.NO_PIXEL_DATA, Code.NOT_AN_IMAGE})
 """What a scan says of files that are no DICOM image, whole or damaged."""
+
+NAME_ANOTHER = "name an image or a folder of images"
 
 LOOK_AGAIN_S = 10.0
 """How long an unknown image is looked for among what people may have copied in just now."""
@@ -92,8 +94,16 @@ def _current_by_path(path: Path, read_folder: FolderReader, rules: SelectionRule
         return _current_of_folder(path, read_folder(path), rules)
     for facts in read_folder(path.parent):
         if facts.path == path:
-            return facts
-    raise Refused(Code.UNKNOWN_IMAGE, f"there is no file {path}; name an image or a folder of images")
+            return _an_image(facts, rules)
+    raise Refused(Code.UNKNOWN_IMAGE, f"there is no file {path}; {NAME_ANOTHER}")
+
+
+def _an_image(facts: FileFacts, rules: SelectionRules) -> FileFacts:
+    """Return *facts*; of what is no DICOM image nothing is asked about its neighbours."""
+    if facts.reason not in NO_IMAGE:
+        return facts
+    sentence = f"{facts.path} is no DICOM image: {facts.detail or facts.reason}; {NAME_ANOTHER}"
+    raise NoMiddleImage(replace(select(facts, [facts], rules), sentence=sentence))
 
 
 def _current_of_folder(folder: Path, files: Sequence[FileFacts], rules: SelectionRules) -> FileFacts:
@@ -107,7 +117,7 @@ def _current_of_folder(folder: Path, files: Sequence[FileFacts], rules: Selectio
         if not reasons.keys() <= NO_IMAGE:
             raise
         told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        sentence = f"no DICOM image in {folder}: {told}; name an image or a folder of images"
+        sentence = f"no DICOM image in {folder}: {told}; {NAME_ANOTHER}"
         raise NoMiddleImage(replace(error.report, sentence=sentence)) from None
 
 
@@ -116,7 +126,7 @@ def _nothing_in(folder: Path) -> str:
     if below:
         them, each = ("it", "sub-folder") if below == 1 else ("one of them", "sub-folders")
         return f"no files directly in {folder}, {below} {each}; name {them}"
-    return f"the folder {folder} is empty; name an image or a folder of images"
+    return f"the folder {folder} is empty; {NAME_ANOTHER}"
 
 
 def _best_copy(copies: Sequence[FileFacts], holdings: Holdings) -> FileFacts:

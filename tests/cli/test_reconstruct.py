@@ -181,6 +181,15 @@ def test_explain_of_a_folder_without_images_is_json_too(run, tmp_path):
     assert json.loads(out)["used"] == 0
 
 
+def test_a_file_that_is_no_image_is_told_of_alone(run, folder):
+    code, out, err = run("explain", folder / "notes.txt")
+    assert (code, "left out       not-dicom 1\n" in out) == (1, True)
+    assert err.startswith(f"mpr-scp: {folder / 'notes.txt'} is no DICOM image: neither DICM ")
+    assert err.endswith("; name an image or a folder of images\n")
+    report = json.loads(run("explain", folder / "notes.txt", "--json")[1])
+    assert (report["verdict"], report["counts"]) == ("not-dicom", {"not-dicom": 1})
+
+
 def two_series(folder: Path, *, second: int = 11) -> None:
     """Put two series that differ in Series Instance UID into *folder*."""
     for prefix, uid, count in (("brain", "1.2.3.1", 12), ("chest", "1.2.3.2", second)):
