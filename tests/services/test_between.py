@@ -4,7 +4,7 @@ A C-FIND with keys promises; the C-MOVE with the same keys looks at the images a
 under a UID that is a digest of all that decides their bytes, so that what was kept meets no other request.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,30 +15,21 @@ from pydicom.dataset import Dataset
 
 from scp.archive import ResultCache
 from scp.errors import Code, Refused
-from scp.isolation import local
 from scp.services.mpr import MprService
-from tests.builders import image, series, uid, write
-from tests.services.test_mpr import Ward, identifier, objects, requesting
+from tests.builders import image, uid, write
+from tests.services.wards import Ward, identifier, objects, requesting
 
 KEYS = {"ReformattingOperationType": "MPR", "SeriesDescription": "", "ImageComments": ""}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def children() -> None:
-    local.start("scp.rendering")
-
-
 @pytest.fixture
-def ward(tmp_path: Path) -> Iterator[Ward]:
-    """Return an archive with one series, and a service that keeps its results."""
-    found = Ward(tmp_path / "archive")
-    found.holds("one", series(12))
-    results = ResultCache(found.spool, 1 << 30)
-    means = found.service._means
+def ward(ward: Ward) -> Ward:
+    """Return the ward with a service that keeps its results."""
+    results = ResultCache(ward.spool, 1 << 30)
+    means = ward.service._means
     means = replace(means, workshop=replace(means.workshop, results=results))
-    found.service = MprService(means, found.archive, results)
-    yield found
-    found.archive.close()
+    ward.service = MprService(means, ward.archive, results)
+    return ward
 
 
 def promised(ward: Ward) -> Dataset:
