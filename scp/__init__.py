@@ -4,9 +4,16 @@ The folders are the stages of the method, in the order that the data takes; ``sc
 method itself, on one screen.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("mpr-scp")
-except PackageNotFoundError:  # a source tree that nobody installed
-    __version__ = "0+unknown"
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for: that takes longer than all else before a command starts."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("mpr-scp")
+    except PackageNotFoundError:  # a source tree that nobody installed
+        return "0+unknown"

@@ -6,9 +6,9 @@ edges (C.7.6.1.1.1). It is a picture to see whether planes are right, not one to
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,24 +42,36 @@ SHOWN = (
 INK, PAPER, DIM = "#ebebeb", "#101010", "#969696"
 
 
-def write(planes: Sequence[Path], sheet: Path, *, title: str = "", most: int = 18) -> None:
+def write(planes: Iterable[Path], count: int, sheet: Path, *, title: str = "", most: int = 18) -> None:
     """Write *sheet* with at most *most* of *planes*: the middle one of each of as many even parts.
 
+    *planes* are *count* files of one series, taken and read one by one: they may still be in the making.
     Raises ``ValueError`` where there is no plane to show.
     """
-    if not planes:
-        raise ValueError("no plane to show")
-    header = pydicom.dcmread(planes[0], stop_before_pixels=True)
-    frames = int(header.get("NumberOfFrames") or 1)
-    every = [(path, frame) for path in planes for frame in range(frames)]
-    count = min(most, len(every))
-    chosen = [every[int((part + 0.5) * len(every) / count)] for part in range(count)]
-    opened = lru_cache(maxsize=1)(_object)  # the frames of one object are chosen one after the other
-    shown = [_plane(*opened(path), frame) for path, frame in chosen]
+    read, chosen, every = _read(planes, count, most)
+    shown = [read[index] for index in chosen]
     _give_window(shown)
     grid = _grid([_tile(plane) for plane in shown])
-    first, last = (_plane(*opened(path), frame) for path, frame in (every[0], every[-1]))
-    _with_title(grid, title or _title(first, last, len(every))).save(sheet, compress_level=FAST)
+    label = title or _title(read[0], read[every - 1], every)
+    _with_title(grid, label).save(sheet, compress_level=FAST)
+
+
+def _read(planes: Iterable[Path], count: int, most: int) -> tuple[dict[int, Dataset], list[int], int]:
+    """Return by index the planes that are needed, the indices to show, and how many planes there are."""
+    read: dict[int, Dataset] = {}
+    frames, every, chosen = 0, 0, list[int]()
+    for number, path in enumerate(planes):
+        if not number:
+            frames = int(pydicom.dcmread(path, stop_before_pixels=True).get("NumberOfFrames") or 1)
+            every = count * frames
+            chosen = [int((part + 0.5) * every / min(most, every)) for part in range(min(most, every))]
+        wanted = {index for index in (0, *chosen, every - 1) if index // frames == number}
+        if wanted:
+            whole, pixels = _object(path)
+            read |= {index: _plane(whole, pixels, index % frames) for index in wanted}
+    if not read:
+        raise ValueError("no plane to show")
+    return read, chosen, every
 
 
 def directions(vector: Sequence[float]) -> str:
@@ -131,7 +143,7 @@ def _tile(ds: Dataset) -> Image.Image:
     )
     left = (tile.width - width) // 2
     tile.paste(picture, (left, MARGIN))
-    draw, font = ImageDraw.Draw(tile), ImageFont.load_default(11)
+    draw, font = ImageDraw.Draw(tile), _font(11)
     across, down = tile.width // 2, MARGIN + height // 2
     places = ((left - 3, down), (left + width + 3, down), (across, MARGIN - 2), (across, MARGIN + height + 2))
     for place, anchor, letters in zip(places, ("rm", "lm", "mb", "mt"), _edges(ds), strict=True):
@@ -218,9 +230,14 @@ def _grid(tiles: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
 def _with_title(grid: Image.Image, title: str) -> Image.Image:
     width = max(grid.width, 600)
     sheet = Image.new(grid.mode, (width, grid.height + 30), PAPER)
     sheet.paste(grid, (0, 30))
-    ImageDraw.Draw(sheet).text((MARGIN, 15), title, INK, ImageFont.load_default(15), anchor="lm")
+    ImageDraw.Draw(sheet).text((MARGIN, 15), title, INK, _font(15), anchor="lm")
     return sheet

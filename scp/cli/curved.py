@@ -68,7 +68,7 @@ def curved(
     with means(config, outermost(path, within)) as allowed:
         prospect = _make(wanted, request, allowed, out)
     sheet, objects = out / "contact_sheet.png", sorted(out.glob("*.dcm"))
-    contact_sheet.write(objects, sheet, most=1)
+    contact_sheet.write(objects, len(objects), sheet, most=1)
     plan = prospect.plan
     if as_json:
         made = {"planes": list(map(str, objects)), "sheet": str(sheet), "length_mm": plan.length_mm}

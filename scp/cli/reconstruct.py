@@ -3,7 +3,7 @@
 import gc
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scp.cli.options import AsJSON, ConfigFile, one_of, words
-from scp.cli.output import print_json, progress
+from scp.cli.output import Advance, print_json, progress
 from scp.errors import Code, Refused
 from scp.model import (
     Direction,
@@ -28,10 +28,12 @@ from scp.model import (
 )
 
 if TYPE_CHECKING:
-    from scp.model import SelectionReport
+    from scp.model import FileRef, SelectionReport
     from scp.pipeline import Means
     from scp.production import Prospect
 
+
+SHEET = "contact_sheet.png"
 
 NEW_OBJECTS = 100_000
 """After how many the garbage is collected: importing makes nearly twice as many, and hardly any garbage."""
@@ -122,7 +124,6 @@ def mpr(
     from scp.isolation import local
 
     local.start(preload="scp.preload")  # kernels are loaded while this process imports and selects
-    from scp.cli import contact_sheet
     from scp.cli.means import means
     from scp.cli.report import report_text
 
@@ -133,15 +134,12 @@ def mpr(
             prospect = _make(request, allowed, out)
         except Refused as error:
             raise advised(error, allowed.config.rules(policy).policy) from None
-    sheet = out / "contact_sheet.png"
-    objects = sorted(out.glob("*.dcm"))
-    contact_sheet.write(objects, sheet)
     if as_json:
-        made = {"planes": list(map(str, objects)), "sheet": str(sheet)}
+        made = {"planes": list(map(str, sorted(out.glob("*.dcm")))), "sheet": str(out / SHEET)}
         print_json(json_of(prospect.report, path) | made)
     else:
         print(report_text(prospect.report, own_folder(path)))
-        print(f"{counted(len(prospect.plan.positions), 'plane')} and {sheet.name} in {out}")
+        print(f"{counted(len(prospect.plan.positions), 'plane')} and {SHEET} in {out}")
 
 
 def explain(
@@ -237,17 +235,25 @@ def outermost(path: Path, within: Path | None) -> Path:
 
 
 def _make(request: MPRRequest, allowed: "Means", out: Path) -> "Prospect":
-    """Write the objects into *out* and return what they are; where one fails, *out* is as it was."""
+    """Write objects and contact sheet into *out*; where one fails, *out* is as it was."""
     from scp import pipeline
+    from scp.cli import contact_sheet
 
     with whole_or_nothing(out) as objects:
         with progress("selecting"):
             production = pipeline.begin(request, allowed, objects, never)
         count = len(production.prospect.series.sop_instance_uids)
         with progress("rendering") as advance:
-            for done, _ in enumerate(production.refs, 1):
-                advance(done, count)
+            planes = (ref.path for ref in _told(production.refs, count, advance))
+            contact_sheet.write(planes, count, objects / SHEET)  # while the rest is rendered
     return production.prospect
+
+
+def _told(refs: "Iterable[FileRef]", count: int, advance: Advance) -> "Iterator[FileRef]":
+    """Yield *refs* and tell how many of *count* there are."""
+    for done, ref in enumerate(refs, 1):
+        advance(done, count)
+        yield ref
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tests.builders import image, series, write
 
 def sheet_of(tmp_path, *datasets, **options) -> np.ndarray:
     paths = [write(ds, tmp_path / f"{number:03d}.dcm") for number, ds in enumerate(datasets)]
-    contact_sheet.write(paths, tmp_path / "sheet.png", **options)
+    contact_sheet.write(paths, len(paths), tmp_path / "sheet.png", **options)
     with Image.open(tmp_path / "sheet.png") as sheet:
         return np.asarray(sheet.convert("L"))
 
@@ -94,7 +94,7 @@ def test_colour_is_shown_as_colour(tmp_path):
         RescaleIntercept=None,
     )
     write(ds, tmp_path / "rgb.dcm")
-    contact_sheet.write([tmp_path / "rgb.dcm"], tmp_path / "sheet.png")
+    contact_sheet.write([tmp_path / "rgb.dcm"], 1, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.getpixel((120, 150)) == (200, 0, 0)
 
@@ -107,9 +107,15 @@ def test_of_many_planes_the_middle_ones_of_even_parts_are_shown(tmp_path, monkey
     assert shown == [2, 5, 8]
 
 
+def test_planes_may_be_made_while_the_sheet_reads_them(tmp_path):
+    made = (write(ds, tmp_path / f"{ds.InstanceNumber}.dcm") for ds in series(9))
+    contact_sheet.write(made, 9, tmp_path / "sheet.png", most=3)
+    assert (tmp_path / "sheet.png").read_bytes()
+
+
 def test_no_plane_is_no_sheet(tmp_path):
     with pytest.raises(ValueError, match="no plane"):
-        contact_sheet.write([], tmp_path / "sheet.png")
+        contact_sheet.write([], 0, tmp_path / "sheet.png")
 
 
 def test_the_title_tells_the_interval_of_the_planes_and_not_their_thickness(tmp_path, monkeypatch):
@@ -120,8 +126,8 @@ def test_the_title_tells_the_interval_of_the_planes_and_not_their_thickness(tmp_
         for k in range(12)
         for path in [tmp_path / f"{k:02d}.dcm"]
     ]
-    contact_sheet.write(planes, tmp_path / "sheet.png")
-    contact_sheet.write(planes[:1], tmp_path / "one.png")
+    contact_sheet.write(planes, len(planes), tmp_path / "sheet.png")
+    contact_sheet.write(planes[:1], 1, tmp_path / "one.png")
     assert titles == [
         "COR   12 planes every 2.0 mm, pixels of 0.49 mm",
         "COR   1 plane, pixels of 0.49 mm",
@@ -142,7 +148,7 @@ def test_each_frame_of_a_multi_frame_object_has_a_place_of_its_own(tmp_path, mon
     whole.NumberOfFrames, whole.SharedFunctionalGroupsSequence = 3, [Dataset()]
     whole.PixelData = whole.PixelData * 3
     whole.PerFrameFunctionalGroupsSequence = [at(z) for z in (0, 2, 4)]
-    contact_sheet.write([write(whole, tmp_path / "whole.dcm")], tmp_path / "sheet.png")
+    contact_sheet.write([write(whole, tmp_path / "whole.dcm")], 1, tmp_path / "sheet.png")
     assert seen == [(1, 0), (2, 2), (3, 4)]
 
 
