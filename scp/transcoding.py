@@ -1,6 +1,6 @@
 """Stored instances for who does not take them as they are stored: decoded in another process.
 
-Handed to whatever sends (``scp.net.conversion.Conversion``). Compressed pixels are decoded, big endian and
+Handed to whatever sends (``scp.net.encoders.Encoder``). Compressed pixels are decoded, big endian and
 deflated data sets are encoded in little endian (PS3.5 Annex A); a lossy image stays one, and says so as it
 did. The node itself never runs a decoder on what somebody sent. Nothing is compressed here.
 """
@@ -40,7 +40,7 @@ from scp.errors import DecodingFailed
 from scp.isolation import local
 from scp.isolation.budget import WORKING_BYTES, MemoryBudget
 from scp.model import FileRef, IsCancelled
-from scp.net.conversion import Reencoding
+from scp.net.encoders import Reencoder
 from scp.part10 import read_facts
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -83,8 +83,8 @@ class Job:
     target: UID
 
 
-class Transcoding(Reencoding):
-    """A ``Conversion`` that decodes in children, within the memory that they share."""
+class Transcoding(Reencoder):
+    """An ``Encoder`` that decodes in children, within the memory that they share."""
 
     def __init__(self, config: Config, budget: MemoryBudget) -> None:
         self._deadline_s = config.limits.message_deadline
@@ -94,7 +94,7 @@ class Transcoding(Reencoding):
         return NATIVE if transfer_syntax_uid in DECODED else super().targets(transfer_syntax_uid)
 
     def data_set(self, ref: FileRef, target: UID, cancelled: IsCancelled) -> tuple[BinaryIO, int]:
-        """See ``Conversion``. Raises ``DecodingFailed``, ``WorkerFailed``, ``Refused``, ``Cancelled``."""
+        """See ``Encoder``. Raises ``DecodingFailed``, ``WorkerFailed``, ``Refused``, ``Cancelled``."""
         if ref.transfer_syntax_uid not in DECODED:
             return super().data_set(ref, target, cancelled)
         memory_bytes = _working_bytes(ref)

@@ -28,7 +28,8 @@ from scp.model import counted
 
 if TYPE_CHECKING:
     from scp.config import Peer
-    from scp.net.requestor import Requestor, Retrieved
+    from scp.net.queries import Retrieved
+    from scp.net.requestor import Requestor
     from scp.net.sending import Sent
 
 

@@ -12,7 +12,7 @@ from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
 from scp.net.association import NodeAssociation
-from scp.net.conversion import Conversion
+from scp.net.encoders import Encoder
 from scp.net.outgoing import Deadline, NothingAccepted, associate, end, release
 from scp.net.sending import Kind, Originator, Sent, StoreUser, contexts_for, takes
 
@@ -35,14 +35,14 @@ class LazySender:
         peer: Peer,
         originator: Originator | None,
         deadline_s: float,
-        conversion: Conversion,
+        encoder: Encoder,
     ) -> None:
         self.peer = peer
         self._config = config
         self._local_ae_title = local_ae_title
         self._originator = originator
         self._deadline_s = deadline_s
-        self._conversion = conversion
+        self._encoder = encoder
         self._expected: list[FileRef] = []
         self._kinds: dict[Kind, None] = {}
         self._proposed: frozenset[Kind] = frozenset()
@@ -76,7 +76,7 @@ class LazySender:
         except PeerFailed as error:
             raise self._named(error) from error
         self._unused_since = time.monotonic()
-        return takes(association, sop_class_uids, transfer_syntax_uid, self._conversion)
+        return takes(association, sop_class_uids, transfer_syntax_uid, self._encoder)
 
     def send(self, ref: FileRef) -> Sent:
         """Send one object and return its status (0x0122 where the peer takes it in no context)."""
@@ -115,15 +115,13 @@ class LazySender:
             release(self._association, self._config.limits.negotiation_deadline)
             self._give_up()
         self._kinds |= {kind: None}
-        kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS, self._conversion)
+        kinds, contexts = contexts_for([kind, *self._kinds], MAXIMUM_CONTEXTS, self._encoder)
         self._proposed = frozenset(kinds)
         deadline = Deadline(min(self._deadline_s, self._config.limits.negotiation_deadline), self._is_ended)
         association = associate(self._config, self._local_ae_title, self.peer, contexts, deadline)
         self._association = association
         if self._ended:
             raise PeerFailed("nobody wants it any more")
-        self._user = StoreUser(
-            association, self._deadline_s, self._conversion, self._is_ended, self._originator
-        )
+        self._user = StoreUser(association, self._deadline_s, self._encoder, self._is_ended, self._originator)
         self._user.expect(self._expected)
         return association

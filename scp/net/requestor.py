@@ -3,31 +3,22 @@
 Each operation is one association with one deadline for all of it, from the connection to the release, or for
 each silence of a retrieve; whatever goes wrong at the other end is one ``PeerFailed`` that says what, in a
 sentence. Once *cancelled* tells that nobody waits any more, it is aborted and ``Cancelled`` raised.
-Answers are checked against what was asked; data sets go in and out as the bytes that they are
-(``net.sending``, ``net.reception``).
+Answers are checked against what was asked; the messages themselves are ``net.queries``, and data sets go in
+and out as the bytes that they are (``net.sending``, ``net.reception``).
 """
 
 import contextlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import build_context
-from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE
-from pynetdicom.dsutils import decode, encode
+from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, StoragePresentationContexts
 from pynetdicom.sop_class import (
-    PatientRootQueryRetrieveInformationModelFind,
-    PatientRootQueryRetrieveInformationModelGet,
-    PatientRootQueryRetrieveInformationModelMove,
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
@@ -35,55 +26,38 @@ from scp.config import Config, Peer
 from scp.errors import MprScpError, PeerFailed, StoreRefused
 from scp.model import FileRef, Incoming, IsCancelled, Origin, Sink, Stored, never
 from scp.net.association import NodeAssociation
-from scp.net.conversion import Conversion, Reencoding
+from scp.net.encoders import Encoder, Reencoder
 from scp.net.fastpath import StoreRequest
 from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.outgoing import Deadline, Patience, associate, end, release
+from scp.net.queries import (
+    FIND,
+    GET,
+    MESSAGE_ID,
+    MOVE,
+    STILL_PENDING,
+    Retrieved,
+    cancel,
+    context_of,
+    decoded,
+    final_response,
+    retrieved,
+    send_query,
+    status_text,
+)
 from scp.net.sending import Originator, Sent
-from scp.net.statuses import OUT_OF_RESOURCES, PENDING, PENDING_WARNING, SUCCESS
+from scp.net.statuses import OUT_OF_RESOURCES, SUCCESS
 
-FIND = {
-    "PATIENT": PatientRootQueryRetrieveInformationModelFind,
-    "STUDY": StudyRootQueryRetrieveInformationModelFind,
-}
-GET = {
-    "PATIENT": PatientRootQueryRetrieveInformationModelGet,
-    "STUDY": StudyRootQueryRetrieveInformationModelGet,
-}
-MOVE = {
-    "PATIENT": PatientRootQueryRetrieveInformationModelMove,
-    "STUDY": StudyRootQueryRetrieveInformationModelMove,
-}
-
-RETRIEVE_WARNINGS = range(0xB000, 0xC000)
-"""PS3.7 C.1 calls all of these warnings, and PS3.4 C.4.2.1.5 knows 0xB000 alone: the counts tell more."""
-
-STILL_PENDING = (PENDING, PENDING_WARNING)
-MESSAGE_ID = 1
-REENCODING = Reencoding()
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """How a retrieve ended: counts of its sub-operations, and Failed SOP Instance UID List (0008,0058)."""
-
-    status: int
-    completed: int = 0
-    failed: int = 0
-    warning: int = 0
-    failed_sop_instance_uids: tuple[str, ...] = ()
-    error_comment: str = ""
-    stored: tuple[Stored, ...] = ()
-    unasked: tuple[str, ...] = ()
+REENCODER = Reencoder()
 
 
 class Requestor:
-    """Calls peers, as ``node.ae_title`` unless told otherwise; *conversion* is for those that send."""
+    """Calls peers, as ``node.ae_title`` unless told otherwise; *encoder* is for those that send."""
 
-    def __init__(self, config: Config, local_ae_title: str = "", conversion: Conversion = REENCODING) -> None:
+    def __init__(self, config: Config, local_ae_title: str = "", encoder: Encoder = REENCODER) -> None:
         self.config = config
-        self.conversion = conversion
+        self.encoder = encoder
         self.local_ae_title = local_ae_title or config.node.ae_title
 
     def echo(self, peer: Peer, *, deadline_s: float | None = None) -> None:
@@ -93,10 +67,10 @@ class Requestor:
             request = C_ECHO()
             request.MessageID = MESSAGE_ID
             request.AffectedSOPClassUID = Verification
-            association.respond(request, _context_of(association, Verification))
+            association.respond(request, context_of(association, Verification))
             _, response = deadline.next_message(association)
             if getattr(response, "Status", None) != SUCCESS:
-                raise PeerFailed(f"C-ECHO was answered with {_status_text(response)}")
+                raise PeerFailed(f"C-ECHO was answered with {status_text(response)}")
 
     def find(
         self,
@@ -148,9 +122,9 @@ class Requestor:
         picky = _PickySink(sink, wanted)
         roles = [_storage_scp(uid) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
         with self._associated(peer, contexts, deadline, sink=picky, roles=roles) as association:
-            _send_query(association, C_GET(), GET[root_model], identifier)
+            send_query(association, C_GET(), GET[root_model], identifier)
             response = picky.receive_until_done(association, deadline)
-        return _retrieved(response, tuple(picky.stored), tuple(picky.unasked))
+        return retrieved(response, tuple(picky.stored), tuple(picky.unasked))
 
     def move(
         self,
@@ -173,9 +147,9 @@ class Requestor:
         with self._associated(peer, contexts, deadline) as association:
             request = C_MOVE()
             request.MoveDestination = destination_ae_title
-            _send_query(association, request, MOVE[root_model], identifier)
-            response = _final_response(association, deadline)
-        return _retrieved(response)
+            send_query(association, request, MOVE[root_model], identifier)
+            response = final_response(association, deadline)
+        return retrieved(response)
 
     def store(
         self, peer: Peer, refs: Iterable[FileRef], *, deadline_s: float | None = None
@@ -192,7 +166,7 @@ class Requestor:
     ) -> LazySender:
         """Return what sends to *peer* and associates with it at the first object."""
         deadline_s = deadline_s or self.config.limits.message_deadline
-        return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s, self.conversion)
+        return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s, self.encoder)
 
     def _find(
         self, peer: Peer, identifier: Dataset, root_model: str, begin: Callable[[], Deadline]
@@ -200,7 +174,7 @@ class Requestor:
         deadline = begin()
         contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
-            context_id = _send_query(association, C_FIND(), FIND[root_model], identifier)
+            context_id = send_query(association, C_FIND(), FIND[root_model], identifier)
             while True:
                 _, response = deadline.next_message(association)
                 if not isinstance(response, C_FIND) or response.Status is None:
@@ -209,12 +183,12 @@ class Requestor:
                     break
                 syntax = association._accepted_cx[context_id].transfer_syntax[0]
                 try:
-                    yield _decoded(response.Identifier, syntax)
+                    yield decoded(response.Identifier, syntax)
                 except GeneratorExit:
-                    _cancel(association, context_id)
+                    cancel(association, context_id)
                     raise
             if response.Status != SUCCESS:
-                raise PeerFailed(f"C-FIND ended with {_status_text(response)}")
+                raise PeerFailed(f"C-FIND ended with {status_text(response)}")
 
     @contextlib.contextmanager
     def _associated(
@@ -301,83 +275,6 @@ def _deadline(
     if silence_s is not None:
         return Patience(silence_s, cancelled)
     return Deadline(deadline_s or peer.deadline, cancelled)
-
-
-def _context_of(association: NodeAssociation, sop_class_uid: UID) -> int:
-    for context in association.accepted_contexts:
-        if context.abstract_syntax == sop_class_uid:
-            return int(context.context_id)
-    raise PeerFailed(f"does not accept {UID(sop_class_uid).name}")
-
-
-def _send_query(association: NodeAssociation, request: Any, sop_class_uid: UID, identifier: Dataset) -> int:
-    context_id = _context_of(association, sop_class_uid)
-    syntax = association._accepted_cx[context_id].transfer_syntax[0]
-    encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
-    if encoded is None:
-        raise PeerFailed("the identifier cannot be encoded")
-    request.MessageID = MESSAGE_ID
-    request.AffectedSOPClassUID = sop_class_uid
-    request.Priority = 0
-    request.Identifier = BytesIO(encoded)
-    association.respond(request, context_id)
-    return context_id
-
-
-def _cancel(association: NodeAssociation, context_id: int) -> None:
-    cancel = C_CANCEL()
-    cancel.MessageIDBeingRespondedTo = MESSAGE_ID
-    association.respond(cancel, context_id)
-
-
-def _final_response(association: NodeAssociation, deadline: Deadline) -> Any:
-    while True:
-        _, response = deadline.next_message(association)
-        if not isinstance(response, C_MOVE) or response.Status is None:
-            raise PeerFailed(f"C-MOVE was answered by a {type(response).__name__} message")
-        if response.Status not in STILL_PENDING:
-            return response
-
-
-def _decoded(identifier: BytesIO | None, syntax: UID) -> Dataset:
-    if identifier is None:
-        raise PeerFailed("a pending answer had no identifier")
-    try:
-        found: Dataset = decode(
-            identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated
-        )
-        list(found)  # values decode lazily: what is broken shall show here
-    except Exception as error:
-        raise PeerFailed(f"an answer cannot be decoded: {error}") from error
-    return found
-
-
-def _retrieved(response: Any, stored: tuple[Stored, ...] = (), unasked: tuple[str, ...] = ()) -> Retrieved:
-    """Return how a retrieve ended. Raises ``PeerFailed`` unless something of it worked."""
-    if response.Status != SUCCESS and response.Status not in RETRIEVE_WARNINGS:
-        raise PeerFailed(f"{type(response).__name__.replace('_', '-')} ended with {_status_text(response)}")
-    failed: tuple[str, ...] = ()
-    if response.Identifier is not None:
-        with contextlib.suppress(Exception):
-            listed = decode(response.Identifier, True, True).get("FailedSOPInstanceUIDList") or ()
-            failed = (str(listed),) if isinstance(listed, str) else tuple(map(str, listed))
-    return Retrieved(
-        status=response.Status,
-        completed=response.NumberOfCompletedSuboperations or 0,
-        failed=response.NumberOfFailedSuboperations or 0,
-        warning=response.NumberOfWarningSuboperations or 0,
-        failed_sop_instance_uids=failed,
-        error_comment=str(response.ErrorComment or ""),
-        stored=stored,
-        unasked=unasked,
-    )
-
-
-def _status_text(response: Any) -> str:
-    status = getattr(response, "Status", None)
-    comment = str(getattr(response, "ErrorComment", None) or "")
-    code = f"status 0x{status:04X}" if status is not None else "no status"
-    return f"{code}, {comment}" if comment else code
 
 
 def _storage_scp(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:

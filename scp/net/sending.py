@@ -2,7 +2,7 @@
 
 Used by C-MOVE, C-GET and ``Requestor.store``: the data set of a ``FileRef`` goes from the file into P-DATA
 fragments; no decoding. Only where the other end does not take the transfer syntax that it is stored in, a
-``Conversion`` makes another of it (``net.conversion``).
+``Encoder`` makes another of it (``net.encoders``).
 """
 
 import time
@@ -20,7 +20,7 @@ from scp.errors import Cancelled, PeerFailed
 from scp.model import FileRef, IsCancelled
 from scp.net import command, framing
 from scp.net.association import NodeAssociation
-from scp.net.conversion import Conversion
+from scp.net.encoders import Encoder
 from scp.net.fastpath import StoreRequest, StoreResponse
 from scp.net.framing import PIECE_BYTES
 from scp.net.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_WARNINGS, SUCCESS
@@ -64,7 +64,7 @@ class Originator:
 
 
 def contexts_for(
-    kinds: Iterable[Kind], most: int, conversion: Conversion
+    kinds: Iterable[Kind], most: int, encoder: Encoder
 ) -> tuple[list[Kind], list[PresentationContext]]:
     """Return the first of *kinds* that fit into *most* contexts, and the contexts to propose.
 
@@ -73,7 +73,7 @@ def contexts_for(
     pairs: dict[tuple[str, str], None] = {}
     fitting: dict[Kind, None] = {}
     for kind in kinds:
-        syntaxes = (kind.transfer_syntax_uid, *conversion.targets(kind.transfer_syntax_uid))
+        syntaxes = (kind.transfer_syntax_uid, *encoder.targets(kind.transfer_syntax_uid))
         needed = dict.fromkeys((kind.sop_class_uid, str(syntax)) for syntax in syntaxes)
         if len(pairs | needed) <= most:
             pairs |= needed
@@ -92,13 +92,13 @@ class StoreUser:
         self,
         association: NodeAssociation,
         deadline_s: float,
-        conversion: Conversion,
+        encoder: Encoder,
         cancelled: IsCancelled,
         originator: Originator | None = None,
     ) -> None:
         self._association = association
         self._deadline_s = deadline_s
-        self._conversion = conversion
+        self._encoder = encoder
         self._cancelled = cancelled
         self._originator = originator
         self._message_id = 0
@@ -140,7 +140,7 @@ class StoreUser:
     def _context_for(self, ref: FileRef) -> PresentationContext | None:
         kind = Kind.of(ref)
         if kind not in self._contexts:
-            self._contexts[kind] = best_context(self._association, kind, self._conversion)
+            self._contexts[kind] = best_context(self._association, kind, self._encoder)
         return self._contexts[kind]
 
     def _begun(self, ref: FileRef, context: PresentationContext) -> "_Message":
@@ -158,7 +158,7 @@ class StoreUser:
             originator_ae_title=originator.ae_title if originator else "",
             originator_message_id=originator.message_id if originator else 0,
         )
-        data_set, length = _opened(ref, context.transfer_syntax[0], self._conversion, self._cancelled)
+        data_set, length = _opened(ref, context.transfer_syntax[0], self._encoder, self._cancelled)
         most = self._association.most_fragment_bytes
         with data_set:
             yield from framing.pieces(context.context_id, command_set, data_set, length, most, self._room)
@@ -191,12 +191,10 @@ class _Message:
     rest: Iterator[memoryview]
 
 
-def best_context(
-    association: NodeAssociation, kind: Kind, conversion: Conversion
-) -> PresentationContext | None:
+def best_context(association: NodeAssociation, kind: Kind, encoder: Encoder) -> PresentationContext | None:
     """Return the accepted context that takes *kind*, best as it is stored; ``None`` where none does."""
     accepted = association.sending_contexts.get(kind.sop_class_uid, {})
-    syntaxes = (kind.transfer_syntax_uid, *conversion.targets(kind.transfer_syntax_uid))
+    syntaxes = (kind.transfer_syntax_uid, *encoder.targets(kind.transfer_syntax_uid))
     return next((accepted[syntax] for syntax in map(str, syntaxes) if syntax in accepted), None)
 
 
@@ -204,11 +202,11 @@ def takes(
     association: NodeAssociation,
     sop_class_uids: Collection[str],
     transfer_syntax_uid: str,
-    conversion: Conversion,
+    encoder: Encoder,
 ) -> dict[str, str]:
     """Return which of the SOP classes, stored in this transfer syntax, the other end takes, and in which."""
     contexts = {
-        uid: best_context(association, Kind(uid, transfer_syntax_uid), conversion) for uid in sop_class_uids
+        uid: best_context(association, Kind(uid, transfer_syntax_uid), encoder) for uid in sop_class_uids
     }
     return {uid: str(context.transfer_syntax[0]) for uid, context in contexts.items() if context is not None}
 
@@ -235,12 +233,10 @@ def _response(
     return response
 
 
-def _opened(
-    ref: FileRef, wanted: UID, conversion: Conversion, cancelled: IsCancelled
-) -> tuple[BinaryIO, int]:
+def _opened(ref: FileRef, wanted: UID, encoder: Encoder, cancelled: IsCancelled) -> tuple[BinaryIO, int]:
     """Return a stream that begins with the data set, encoded as *wanted*, and its length in bytes."""
     if wanted == ref.transfer_syntax_uid:
         stored = ref.path.open("rb", buffering=0)
         stored.seek(ref.offset)
         return stored, ref.length
-    return conversion.data_set(ref, wanted, cancelled)
+    return encoder.data_set(ref, wanted, cancelled)

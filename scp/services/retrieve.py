@@ -23,7 +23,7 @@ from scp.config import Config, Peer
 from scp.errors import Code, PeerFailed, Refused
 from scp.model import Event, FileRef, Planned, Produced
 from scp.net.association import NodeAssociation, Request
-from scp.net.conversion import Conversion
+from scp.net.encoders import Encoder
 from scp.net.lazy_sender import LazySender
 from scp.net.sending import Originator, Sent, StoreUser, takes
 from scp.services.answered import Answered
@@ -74,7 +74,7 @@ def serve_move(context: ServiceContext, association: NodeAssociation, request: R
 def serve_get(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Send what is asked for over the requestor's own association."""
     sender = _SameAssociation(
-        association, context.config.limits.message_deadline, context.requestor().conversion
+        association, context.config.limits.message_deadline, context.requestor().encoder
     )
     return _Retrieve(context, association, request, "get", sender, None).run()
 
@@ -82,19 +82,19 @@ def serve_get(context: ServiceContext, association: NodeAssociation, request: Re
 class _SameAssociation:
     """Sends C-STORE sub-operations of a C-GET."""
 
-    def __init__(self, association: NodeAssociation, deadline_s: float, conversion: Conversion) -> None:
+    def __init__(self, association: NodeAssociation, deadline_s: float, encoder: Encoder) -> None:
         self._association = association
-        self._conversion = conversion
+        self._encoder = encoder
         self._ended = False
         self._user = StoreUser(
-            association, deadline_s, conversion, lambda: self._ended or self._association.gone
+            association, deadline_s, encoder, lambda: self._ended or self._association.gone
         )
 
     def send(self, ref: FileRef) -> Sent:
         return self._user.send(ref)
 
     def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> dict[str, str]:
-        return takes(self._association, sop_class_uids, transfer_syntax_uid, self._conversion)
+        return takes(self._association, sop_class_uids, transfer_syntax_uid, self._encoder)
 
     def expect(self, refs: Iterable[FileRef]) -> None:
         """The contexts are what they are; the order is welcome."""

@@ -1,7 +1,7 @@
 """Stored instances in another transfer syntax than the one they are stored in (PS3.5 Annex A).
 
-Asked by ``net.sending`` only where the other end does not take what lies there. ``Reencoding`` makes another
-of what is encoded anew without touching pixels; whoever can isolate a decoder hands in a conversion that
+Asked by ``net.sending`` only where the other end does not take what lies there. ``Reencoder`` makes another
+of what is encoded anew without touching pixels; whoever can isolate a decoder hands in an encoder that
 knows more.
 """
 
@@ -27,7 +27,7 @@ CONVERTIBLE = {
 """Into what a stored transfer syntax can be encoded anew without touching pixels."""
 
 
-class Conversion(Protocol):
+class Encoder(Protocol):
     """Encodes stored instances in another transfer syntax."""
 
     def targets(self, transfer_syntax_uid: str) -> tuple[UID, ...]:
@@ -40,7 +40,7 @@ class Conversion(Protocol):
         """
 
 
-class Reencoding:
+class Reencoder:
     """Encodes uncompressed little endian anew, in this process."""
 
     def targets(self, transfer_syntax_uid: str) -> tuple[UID, ...]:

@@ -1,0 +1,145 @@
+"""C-FIND, C-GET and C-MOVE requests as messages on an association (PS3.7 9.1.2 to 9.1.4).
+
+``net.requestor`` sends one of them over an association of its own, and reads what comes back by the rules
+here: which status means that more will come, and what a final response says of a retrieve (PS3.4 C.4.1 to 3).
+"""
+
+import contextlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom.dimse_primitives import C_CANCEL, C_MOVE
+from pynetdicom.dsutils import decode, encode
+from pynetdicom.sop_class import (
+    PatientRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+
+from scp.errors import PeerFailed
+from scp.model import Stored
+from scp.net.association import NodeAssociation
+from scp.net.outgoing import Deadline
+from scp.net.statuses import PENDING, PENDING_WARNING, SUCCESS
+
+FIND = {
+    "PATIENT": PatientRootQueryRetrieveInformationModelFind,
+    "STUDY": StudyRootQueryRetrieveInformationModelFind,
+}
+GET = {
+    "PATIENT": PatientRootQueryRetrieveInformationModelGet,
+    "STUDY": StudyRootQueryRetrieveInformationModelGet,
+}
+MOVE = {
+    "PATIENT": PatientRootQueryRetrieveInformationModelMove,
+    "STUDY": StudyRootQueryRetrieveInformationModelMove,
+}
+
+RETRIEVE_WARNINGS = range(0xB000, 0xC000)
+"""PS3.7 C.1 calls all of these warnings, and PS3.4 C.4.2.1.5 knows 0xB000 alone: the counts tell more."""
+
+STILL_PENDING = (PENDING, PENDING_WARNING)
+MESSAGE_ID = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """How a retrieve ended: counts of its sub-operations, and Failed SOP Instance UID List (0008,0058)."""
+
+    status: int
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
+    failed_sop_instance_uids: tuple[str, ...] = ()
+    error_comment: str = ""
+    stored: tuple[Stored, ...] = ()
+    unasked: tuple[str, ...] = ()
+
+
+def context_of(association: NodeAssociation, sop_class_uid: UID) -> int:
+    """Return the ID of the context that was accepted for a SOP class. Raises ``PeerFailed``."""
+    for context in association.accepted_contexts:
+        if context.abstract_syntax == sop_class_uid:
+            return int(context.context_id)
+    raise PeerFailed(f"does not accept {UID(sop_class_uid).name}")
+
+
+def send_query(association: NodeAssociation, request: Any, sop_class_uid: UID, identifier: Dataset) -> int:
+    """Send *request* with *identifier* and return the ID of its context. Raises ``PeerFailed``."""
+    context_id = context_of(association, sop_class_uid)
+    syntax = association._accepted_cx[context_id].transfer_syntax[0]
+    encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
+    if encoded is None:
+        raise PeerFailed("the identifier cannot be encoded")
+    request.MessageID = MESSAGE_ID
+    request.AffectedSOPClassUID = sop_class_uid
+    request.Priority = 0
+    request.Identifier = BytesIO(encoded)
+    association.respond(request, context_id)
+    return context_id
+
+
+def cancel(association: NodeAssociation, context_id: int) -> None:
+    """Ask for no more answers (PS3.7 9.3.2.3)."""
+    request = C_CANCEL()
+    request.MessageIDBeingRespondedTo = MESSAGE_ID
+    association.respond(request, context_id)
+
+
+def final_response(association: NodeAssociation, deadline: Deadline) -> Any:
+    """Return the last response of a C-MOVE. Raises ``PeerFailed``, ``Cancelled``."""
+    while True:
+        _, response = deadline.next_message(association)
+        if not isinstance(response, C_MOVE) or response.Status is None:
+            raise PeerFailed(f"C-MOVE was answered by a {type(response).__name__} message")
+        if response.Status not in STILL_PENDING:
+            return response
+
+
+def decoded(identifier: BytesIO | None, syntax: UID) -> Dataset:
+    """Return the identifier of a pending answer. Raises ``PeerFailed``."""
+    if identifier is None:
+        raise PeerFailed("a pending answer had no identifier")
+    try:
+        found: Dataset = decode(
+            identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated
+        )
+        list(found)  # values decode lazily: what is broken shall show here
+    except Exception as error:
+        raise PeerFailed(f"an answer cannot be decoded: {error}") from error
+    return found
+
+
+def retrieved(response: Any, stored: tuple[Stored, ...] = (), unasked: tuple[str, ...] = ()) -> Retrieved:
+    """Return how a retrieve ended. Raises ``PeerFailed`` unless something of it worked."""
+    if response.Status != SUCCESS and response.Status not in RETRIEVE_WARNINGS:
+        raise PeerFailed(f"{type(response).__name__.replace('_', '-')} ended with {status_text(response)}")
+    failed: tuple[str, ...] = ()
+    if response.Identifier is not None:
+        with contextlib.suppress(Exception):
+            listed = decode(response.Identifier, True, True).get("FailedSOPInstanceUIDList") or ()
+            failed = (str(listed),) if isinstance(listed, str) else tuple(map(str, listed))
+    return Retrieved(
+        status=response.Status,
+        completed=response.NumberOfCompletedSuboperations or 0,
+        failed=response.NumberOfFailedSuboperations or 0,
+        warning=response.NumberOfWarningSuboperations or 0,
+        failed_sop_instance_uids=failed,
+        error_comment=str(response.ErrorComment or ""),
+        stored=stored,
+        unasked=unasked,
+    )
+
+
+def status_text(response: Any) -> str:
+    """Return Status and Error Comment in words."""
+    status = getattr(response, "Status", None)
+    comment = str(getattr(response, "ErrorComment", None) or "")
+    code = f"status 0x{status:04X}" if status is not None else "no status"
+    return f"{code}, {comment}" if comment else code
