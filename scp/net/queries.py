@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_CANCEL, C_MOVE
 from pynetdicom.dsutils import decode, encode
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     PatientRootQueryRetrieveInformationModelGet,
@@ -62,18 +63,20 @@ class Retrieved:
     unasked: tuple[str, ...] = ()
 
 
-def context_of(association: NodeAssociation, sop_class_uid: UID) -> int:
-    """Return the ID of the context that was accepted for a SOP class. Raises ``PeerFailed``."""
+def context_of(association: NodeAssociation, sop_class_uid: UID) -> PresentationContext:
+    """Return the context that was accepted for a SOP class. Raises ``PeerFailed``."""
     for context in association.accepted_contexts:
         if context.abstract_syntax == sop_class_uid:
-            return int(context.context_id)
+            return context
     raise PeerFailed(f"does not accept {UID(sop_class_uid).name}")
 
 
-def send_query(association: NodeAssociation, request: Any, sop_class_uid: UID, identifier: Dataset) -> int:
-    """Send *request* with *identifier* and return the ID of its context. Raises ``PeerFailed``."""
-    context_id = context_of(association, sop_class_uid)
-    syntax = association._accepted_cx[context_id].transfer_syntax[0]
+def send_query(
+    association: NodeAssociation, request: Any, sop_class_uid: UID, identifier: Dataset
+) -> PresentationContext:
+    """Send *request* with *identifier* and return the context that answers come in. Raises ``PeerFailed``."""
+    context = context_of(association, sop_class_uid)
+    syntax = context.transfer_syntax[0]
     encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated)
     if encoded is None:
         raise PeerFailed("the identifier cannot be encoded")
@@ -81,15 +84,15 @@ def send_query(association: NodeAssociation, request: Any, sop_class_uid: UID, i
     request.AffectedSOPClassUID = sop_class_uid
     request.Priority = 0
     request.Identifier = BytesIO(encoded)
-    association.respond(request, context_id)
-    return context_id
+    association.respond(request, context.context_id)
+    return context
 
 
-def cancel(association: NodeAssociation, context_id: int) -> None:
+def cancel(association: NodeAssociation, context: PresentationContext) -> None:
     """Ask for no more answers (PS3.7 9.3.2.3)."""
     request = C_CANCEL()
     request.MessageIDBeingRespondedTo = MESSAGE_ID
-    association.respond(request, context_id)
+    association.respond(request, context.context_id)
 
 
 def final_response(association: NodeAssociation, deadline: Deadline) -> Any:
@@ -102,10 +105,11 @@ def final_response(association: NodeAssociation, deadline: Deadline) -> Any:
             return response
 
 
-def decoded(identifier: BytesIO | None, syntax: UID) -> Dataset:
-    """Return the identifier of a pending answer. Raises ``PeerFailed``."""
+def decoded(identifier: BytesIO | None, context: PresentationContext) -> Dataset:
+    """Return the identifier of an answer that came in *context*. Raises ``PeerFailed``."""
     if identifier is None:
         raise PeerFailed("a pending answer had no identifier")
+    syntax = context.transfer_syntax[0]
     try:
         found: Dataset = decode(
             identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated
@@ -116,14 +120,19 @@ def decoded(identifier: BytesIO | None, syntax: UID) -> Dataset:
     return found
 
 
-def retrieved(response: Any, stored: tuple[Stored, ...] = (), unasked: tuple[str, ...] = ()) -> Retrieved:
-    """Return how a retrieve ended. Raises ``PeerFailed`` unless something of it worked."""
+def retrieved(
+    response: Any,
+    context: PresentationContext,
+    stored: tuple[Stored, ...] = (),
+    unasked: tuple[str, ...] = (),
+) -> Retrieved:
+    """Return how a retrieve in *context* ended. Raises ``PeerFailed`` unless something of it worked."""
     if response.Status != SUCCESS and response.Status not in RETRIEVE_WARNINGS:
         raise PeerFailed(f"{type(response).__name__.replace('_', '-')} ended with {status_text(response)}")
     failed: tuple[str, ...] = ()
     if response.Identifier is not None:
-        with contextlib.suppress(Exception):
-            listed = decode(response.Identifier, True, True).get("FailedSOPInstanceUIDList") or ()
+        with contextlib.suppress(PeerFailed):
+            listed = decoded(response.Identifier, context).get("FailedSOPInstanceUIDList") or ()
             failed = (str(listed),) if isinstance(listed, str) else tuple(map(str, listed))
     return Retrieved(
         status=response.Status,

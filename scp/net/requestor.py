@@ -67,7 +67,7 @@ class Requestor:
             request = C_ECHO()
             request.MessageID = MESSAGE_ID
             request.AffectedSOPClassUID = Verification
-            association.respond(request, context_of(association, Verification))
+            association.respond(request, context_of(association, Verification).context_id)
             _, response = deadline.next_message(association)
             if getattr(response, "Status", None) != SUCCESS:
                 raise PeerFailed(f"C-ECHO was answered with {status_text(response)}")
@@ -122,9 +122,9 @@ class Requestor:
         picky = _PickySink(sink, wanted)
         roles = [_storage_scp(uid) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
         with self._associated(peer, contexts, deadline, sink=picky, roles=roles) as association:
-            send_query(association, C_GET(), GET[root_model], identifier)
+            context = send_query(association, C_GET(), GET[root_model], identifier)
             response = picky.receive_until_done(association, deadline)
-        return retrieved(response, tuple(picky.stored), tuple(picky.unasked))
+        return retrieved(response, context, tuple(picky.stored), tuple(picky.unasked))
 
     def move(
         self,
@@ -147,9 +147,9 @@ class Requestor:
         with self._associated(peer, contexts, deadline) as association:
             request = C_MOVE()
             request.MoveDestination = destination_ae_title
-            send_query(association, request, MOVE[root_model], identifier)
+            context = send_query(association, request, MOVE[root_model], identifier)
             response = final_response(association, deadline)
-        return retrieved(response)
+        return retrieved(response, context)
 
     def store(
         self, peer: Peer, refs: Iterable[FileRef], *, deadline_s: float | None = None
@@ -174,18 +174,17 @@ class Requestor:
         deadline = begin()
         contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
-            context_id = send_query(association, C_FIND(), FIND[root_model], identifier)
+            context = send_query(association, C_FIND(), FIND[root_model], identifier)
             while True:
                 _, response = deadline.next_message(association)
                 if not isinstance(response, C_FIND) or response.Status is None:
                     raise PeerFailed(f"C-FIND was answered by a {type(response).__name__} message")
                 if response.Status not in STILL_PENDING:
                     break
-                syntax = association._accepted_cx[context_id].transfer_syntax[0]
                 try:
-                    yield decoded(response.Identifier, syntax)
+                    yield decoded(response.Identifier, context)
                 except GeneratorExit:
-                    cancel(association, context_id)
+                    cancel(association, context)
                     raise
             if response.Status != SUCCESS:
                 raise PeerFailed(f"C-FIND ended with {status_text(response)}")

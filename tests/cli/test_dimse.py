@@ -39,12 +39,13 @@ class Twin:
     stored: list[Dataset] = field(default_factory=list)
     asked: list[evt.Event] = field(default_factory=list)
     store_status: int = 0x0000
+    refuses: frozenset[str] = frozenset()
     held: list[Dataset] = field(default_factory=list)
     refusal: Dataset | None = None
 
     def on_store(self, event: evt.Event) -> int:
         self.stored.append(event.dataset)
-        return self.store_status
+        return 0xA700 if event.dataset.SOPInstanceUID in self.refuses else self.store_status
 
     def on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         self.asked.append(event)
@@ -181,6 +182,14 @@ def test_move_tells_the_destination_and_counts_what_went_there(run, twin):
     code, out, _ = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE")
     assert (code, out) == (0, "2 images to TWIN\n")
     assert twin.asked[0].request.MoveDestination.strip() == "TWIN"
+
+
+def test_what_did_not_arrive_is_named(run, twin):
+    twin.held = series(3)
+    twin.refuses = frozenset({twin.held[1].SOPInstanceUID})
+    code, out, err = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE", "--json")
+    assert json.loads(out)["failed_sop_instance_uids"] == [twin.held[1].SOPInstanceUID]
+    assert (code, "1 of 3 failed" in err) == (1, True)
 
 
 def test_one_image_is_one(run, twin):
