@@ -21,13 +21,16 @@ from scp.cli import archive, bench, configuration, curved, dimse, reconstruct, s
 from scp.cli.output import NotAllDone
 from scp.errors import MprScpError
 
+HELP = frozenset({"-h", "--help"})
+RENDERING = frozenset({"mpr", "curved"})
+
 app = typer.Typer(
     name="mpr-scp",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": sorted(HELP)},
 )
 
 
@@ -58,8 +61,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if script.__spec__ is None:
         # it is ``python -m scp`` by another name; not knowing that, every child would import it anew
         script.__spec__ = find_spec("scp.__main__")
+    words = sys.argv[1:] if arguments is None else arguments
+    if RENDERING.intersection(words[:1]) and not HELP.intersection(words):
+        reconstruct.load_ahead()
     try:
-        app(arguments, prog_name="mpr-scp")
+        app(words, prog_name="mpr-scp")
     except (MprScpError, NotAllDone) as error:
         print(f"mpr-scp: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output has seen enough

@@ -66,6 +66,14 @@ PolicyChoice = Annotated[
 ]
 
 
+def load_ahead() -> None:
+    """Have another process load the kernels, while this one reads its command line, imports and selects."""
+    gc.set_threshold(NEW_OBJECTS)
+    from scp.isolation import local
+
+    local.start(preload="scp.preload")
+
+
 def add_to(app: typer.Typer) -> None:
     app.command()(mpr)
     app.command()(explain)
@@ -120,10 +128,6 @@ def mpr(
         method=Method[f"{method.name}_IP"],
     )
     require_new_folder(out)
-    gc.set_threshold(NEW_OBJECTS)
-    from scp.isolation import local
-
-    local.start(preload="scp.preload")  # kernels are loaded while this process imports and selects
     from scp.cli.means import means
     from scp.cli.report import report_text
 
