@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, evt
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
@@ -75,7 +75,7 @@ def twin() -> Iterator[Twin]:
     twin = Twin()
     ae = AE("TWIN")
     for model in MODELS:
-        ae.add_supported_context(model)
+        ae.add_supported_context(model, ExplicitVRLittleEndian)  # not what a data set is in by default
     for context in AllStoragePresentationContexts:
         ae.add_supported_context(context.abstract_syntax, scu_role=True, scp_role=True)
     handlers = [
