@@ -83,11 +83,13 @@ def plans(draw, shape):
 
 def both(scene, plan, interpolation):
     """Return all planes by the kernels and by the reference, as whole numbers that can be subtracted."""
-    shape = (len(plan.positions), plan.rows, plan.columns)
-    fast, true = np.full(shape, 12345, np.int16), np.full(shape, -12345, np.int16)
-    compiled.render_chunk(scene, plan, range(shape[0]), interpolation, 0, fast)
-    reference.render_chunk(scene, plan, range(shape[0]), interpolation, 0, true)
-    return fast.view(scene.dtype).astype(int), true.view(scene.dtype).astype(int)
+    return tuple(made(render, scene, plan, interpolation) for render in (compiled, reference))
+
+
+def made(engine, scene, plan, interpolation=Interpolation.LINEAR):
+    planes = np.full((len(plan.positions), plan.rows, plan.columns), 12345, np.int16)
+    engine.render_chunk(scene, plan, range(len(planes)), interpolation, 0, planes)
+    return planes.view(scene.dtype).astype(int)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -157,14 +159,63 @@ def test_each_kernel_has_its_planes(kernel):
     assert compiled.kernel_of(scene, planes, steps, Interpolation.LINEAR).__name__ == kernel
 
 
-def test_rows_and_general_kernel_agree_within_one_value(monkeypatch):
-    shape = SHAPES["uneven"]
-    planes = planned(shape, PlaneRequest(Direction.CORONAL))
-    scene = volume(shape, noise(shape))
-    rows, _ = both(scene, planes, Interpolation.LINEAR)
-    monkeypatch.setattr(compiled, "kernel_of", lambda *_: compiled.render_general)
-    general, _ = both(scene, planes, Interpolation.LINEAR)
-    assert np.abs(rows - general).max() <= 1
+def right(kernel):
+    return kernel
+
+
+def a_row_off(kernel):
+    """Return a mistake: every row of voxels taken for the one before it."""
+    return lambda volume, *rest: kernel(np.roll(volume, 1, axis=1), *rest)
+
+
+def a_slice_off(kernel):
+    return lambda volume, *rest: kernel(np.roll(volume, 1, axis=0), *rest)
+
+
+def weights_shifted(kernel):
+    """Return a mistake: of two voxels the one weighs a hundredth too much, along each axis."""
+    return lambda volume, starts, *rest: kernel(volume, starts + 0.01, *rest)
+
+
+def planes_exchanged(kernel):
+    return lambda volume, starts, *rest: kernel(volume, starts[::-1].copy(), *rest)
+
+
+MISTAKES = [a_row_off, a_slice_off, weights_shifted, planes_exchanged]
+
+
+def apart_from_the_general_kernel(monkeypatch, name, family, mistake):
+    """Return by how much the planes of *family*, with a mistake, are off those of the general kernel."""
+    shape = SHAPES[name]
+    planes, scene = planned(shape, FAMILIES[family]), volume(shape, noise(shape))
+    stacks = []
+    for kernel in (mistake(getattr(compiled, family)), compiled.render_general):
+        monkeypatch.setattr(compiled, "kernel_of", lambda *_, kernel=kernel: kernel)
+        stacks.append(made(compiled, scene, planes))
+    return np.abs(stacks[0] - stacks[1]).max()
+
+
+@pytest.mark.parametrize("family", ["render_rows", "render_tiles"])
+@pytest.mark.parametrize("name", ["tilted", "uneven"])
+def test_rows_and_tiles_agree_with_the_general_kernel_within_one_value(monkeypatch, name, family):
+    assert apart_from_the_general_kernel(monkeypatch, name, family, right) <= 1
+
+
+@pytest.mark.parametrize("family", ["render_rows", "render_tiles"])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_general_kernel_shows_each_mistake(monkeypatch, mistake, family):
+    assert apart_from_the_general_kernel(monkeypatch, "tilted", family, mistake) > 10
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_reference_shows_each_mistake_of_a_kernel(monkeypatch, mistake, family):
+    shape = SHAPES["tilted"]
+    planes, scene = planned(shape, FAMILIES[family]), volume(shape, noise(shape))
+    broken = mistake(getattr(compiled, family))
+    monkeypatch.setattr(compiled, "kernel_of", lambda *_: broken)
+    fast, true = both(scene, planes, Interpolation.LINEAR)
+    assert np.abs(fast - true).max() > 10
 
 
 def test_nothing_beside_the_output_is_written():

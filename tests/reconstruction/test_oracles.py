@@ -86,8 +86,8 @@ def straight(scene):
     )
 
 
-def right(scene):
-    return scene
+def right(made):
+    return made
 
 
 def differ(one, other):
@@ -185,16 +185,40 @@ def test_a_slab_shows_each_mistake(mistake):
     assert all(slab_error(method, mistake) > 2.0 for method in Method)
 
 
-def test_minimum_mean_and_maximum_are_in_order_everywhere():
-    scene = volume(geometry(), np.random.default_rng(3).integers(-1000, 2000, (12, 24, 20)))
+def slabs_are_in_order(mistake):
+    """Tell whether minimum <= mean <= maximum everywhere; the mistake is in the plan of the mean."""
+    scene = volume(geometry(), noise((12, 24, 20), 3))
     low, mean, high = (
-        rendered(scene, PlaneRequest(operation=Operation.SLAB, thickness_mm=4.0, method=method))[1]
+        PlaneRequest(operation=Operation.SLAB, thickness_mm=4.0, method=method)
         for method in (Method.MINIMUM_IP, Method.AVERAGE_IP, Method.MAXIMUM_IP)
     )
-    assert (low <= mean).all()
-    assert (mean <= high).all()
+    low, mean, high = (
+        whole(scene, make(plan(scene.geometry, request)))
+        for request, make in ((low, right), (mean, mistake), (high, right))
+    )
     assert differ(low, mean)
     assert differ(mean, high)
+    return bool(((low <= mean) & (mean <= high)).all())
+
+
+def whole(scene, planned):
+    count = len(planned.positions)
+    return np.array([engine.render(scene, planned, n, Interpolation.LINEAR) for n in range(count)])
+
+
+def beside_the_slab(planned):
+    """Return a mistake: samples that are taken from beside the slab."""
+    beside = tuple(offset + planned.thickness_mm for offset in planned.sample_offsets_mm)
+    return dataclasses.replace(planned, sample_offsets_mm=beside)
+
+
+def test_minimum_mean_and_maximum_are_in_order_everywhere():
+    assert slabs_are_in_order(right)
+
+
+@ONE_ENGINE
+def test_the_order_of_slabs_shows_a_mean_of_other_samples():
+    assert not slabs_are_in_order(beside_the_slab)
 
 
 def constant_is_off(interpolation, mistake):
@@ -347,21 +371,38 @@ def test_a_rod_shows_each_mistake(mistake):
     assert rod_error_deg(mistake) > 0.3
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_chunks_and_threads_change_no_bit(threads):
-    scene = volume(geometry(50, 40), np.random.default_rng(8).integers(-1000, 2000, (12, 50, 40)))
+def streams_differ(threads):
+    """Tell for each kind of plane whether one of a stream is another than that which is made alone."""
+    scene = volume(geometry(50, 40), noise((12, 50, 40), 8))
+    found = []
     for request in (
         PlaneRequest(),
         PlaneRequest(Direction.SAGITTAL),
         PlaneRequest(Direction.OBLIQUE, OBLIQUE),
     ):
         planned = plan(scene.geometry, request)
-        streamed = [
-            plane.copy() for plane in engine.render_stack(scene, planned, Interpolation.LINEAR, threads)
-        ]
-        assert len(streamed) == len({plane.tobytes() for plane in streamed}) == len(planned.positions)
-        for n, plane in enumerate(streamed):
-            assert (plane == engine.render(scene, planned, n, Interpolation.LINEAR)).all()
+        alone = whole(scene, planned)
+        assert len({plane.tobytes() for plane in alone}) == len(planned.positions) > engine.CHUNK
+        stream = engine.render_stack(scene, planned, Interpolation.LINEAR, threads)
+        found.append(differ([plane.copy() for plane in stream], alone))
+    return found
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_chunks_and_threads_change_no_bit(threads):
+    assert not any(streams_differ(threads))
+
+
+@ONE_ENGINE
+def test_a_stream_shows_a_chunk_that_begins_one_plane_early(monkeypatch):
+    render_planes = engine.render_planes
+
+    def early(volume, plan, planes, *rest):
+        first = max(planes.start - (len(planes) > 1), 0)
+        render_planes(volume, plan, range(first, first + len(planes)), *rest)
+
+    monkeypatch.setattr(engine, "render_planes", early)
+    assert all(streams_differ(1))
 
 
 def values_beside_padding(padding):

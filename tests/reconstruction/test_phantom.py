@@ -81,8 +81,7 @@ def test_letters_read_upright_where_they_belong(scene, request_, name):
 
 
 def test_letters_of_a_mirrored_volume_do_not_read(scene):
-    mirrored = dataclasses.replace(scene, values=scene.values[..., ::-1].copy())
-    pixels, places = plane_of(mirrored, CORONAL, 1.0)
+    pixels, places = plane_of(mirrored(scene), CORONAL, 1.0)
     away = np.linalg.norm(places - CENTRES["coronal L"], axis=-1)
     row, column = np.unravel_index(away.argmin(), away.shape)
     assert glyph_at(pixels, row, column) != phantom.GLYPHS["L"]
@@ -114,8 +113,14 @@ def test_left_is_right_and_the_front_above_in_a_transverse_plane(scene):
     assert not bright[:, : int(0.3 * pixels.shape[1])].any()
 
 
-def test_every_plane_shows_the_body_as_it_was_drawn(scene):
-    """Values differ where tissue changes within a voxel, and nowhere else."""
+def mirrored(scene):
+    """Return a mistake: left and right exchanged."""
+    return dataclasses.replace(scene, values=scene.values[..., ::-1].copy())
+
+
+def wrong_share(scene):
+    """Return which part of the pixels is not as drawn; where tissue changes within a voxel none counts."""
+    worst = 0.0
     for request in (CORONAL, SAGITTAL, TRANSVERSE):
         pixels, places = plane_of(scene, request)
         index = scene.table.index_of(places)
@@ -124,6 +129,15 @@ def test_every_plane_shows_the_body_as_it_was_drawn(scene):
         truth = phantom.hounsfield(places)
         uniform = np.all([phantom.hounsfield(places + 2 * step) == truth for step in steps], axis=0)
         uniform &= np.all([phantom.hounsfield(places + step) == truth for step in steps], axis=0)
-        wrong = (pixels != truth) & inside & uniform
         assert (inside & uniform).sum() > 2000
-        assert wrong.sum() <= 0.01 * (inside & uniform).sum()
+        worst = max(worst, np.mean((pixels != truth)[inside & uniform]))
+    return worst
+
+
+def test_every_plane_shows_the_body_as_it_was_drawn(scene):
+    assert wrong_share(scene) <= 0.01
+
+
+@pytest.mark.parametrize("scene", ["axial"], indirect=True)
+def test_planes_of_a_mirrored_body_are_not_as_it_was_drawn(scene):
+    assert wrong_share(mirrored(scene)) > 0.03
