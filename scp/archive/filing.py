@@ -12,6 +12,7 @@ the disk did not take once, and takes it for written from then on. So what faile
 """
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -44,6 +45,10 @@ from scp.model import FileStamp, Stored
 from scp.part10 import open_regular
 
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
+
+ADVICE: Final = "check the disk, reboot to forget what memory alone holds, then run mpr-scp verify"
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -190,7 +195,9 @@ class Filing:
         job = self._linked.get(path)  # whoever linked it may sync it now
         with job.syncing if job else nullcontext():
             if self._is_doubtful(path):
-                raise StoreRefused("the disk failed to keep the file that holds the instance already")
+                raise StoreRefused(
+                    f"the disk failed to keep the file that holds the instance already; {ADVICE}"
+                )
             with self._noting_failure_of(path):
                 sync(path)
         if job is not None:
@@ -211,6 +218,7 @@ class Filing:
         except OSError as error:
             if error.filename is None:  # what could not even be opened has lost nothing
                 self._doubtful.add(path)
+                LOGGER.error("the disk failed to keep a file or folder: %s; %s", error.strerror, ADVICE)
             raise
 
     def _is_still_there(self, row: Row[Any]) -> bool:
