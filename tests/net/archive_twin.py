@@ -60,6 +60,8 @@ class ArchiveTwin:
                 _ = [found[k].value for k in keys]
             except Exception:  # the archive itself does not take what does not parse
                 continue
+            if found.SOPInstanceUID != ref.sop_instance_uid:  # nor what is not what was announced
+                continue
             wanted = {k: [v] if isinstance(v, str) else list(v) for k, v in asked.items()}
             if all(str(found[k].value) in map(str, values) for k, values in wanted.items()):
                 yield found
