@@ -147,14 +147,24 @@ def _file_name(index: int) -> str:
 
 def _write(path: Path, parts: Iterable[Buffer], mode: Literal["wb", "ab"] = "wb") -> None:
     try:
-        with path.open(mode) as file:
-            for part in parts:
-                file.write(part)
+        with path.open(mode, buffering=0) as file:
+            left = [memoryview(part).cast("B") for part in parts if len(part)]
+            while left:
+                left = _after(os.writev(file.fileno(), left), left)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise Refused(
             Code.OUT_OF_RESOURCES, f"a result cannot be written below the archive's .scp folder: {why}", why
         ) from error
+
+
+def _after(written: int, parts: list[memoryview]) -> list[memoryview]:
+    """Return what of *parts* follows its first so many bytes: the system may write less than it was given."""
+    for place, part in enumerate(parts):
+        if written < len(part):
+            return [part[written:], *parts[place + 1 :]]
+        written -= len(part)
+    return []
 
 
 def _begun(job: RenderJob) -> tuple["Volume", Encoder, int]:

@@ -4,6 +4,7 @@ The series has 12 axial slices of 8 x 10 pixels of 1 mm, 2 mm apart, Instance Nu
 23 transverse planes lie 1 mm apart.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -308,6 +309,13 @@ def test_an_attempt_begins_in_an_empty_folder(folder, means, tmp_path, monkeypat
 
 def test_the_first_piece_of_an_object_replaces_what_lies_there(tmp_path):
     (tmp_path / "00001.dcm").write_bytes(b"of an attempt that failed")
+    (whole,) = write_pieces([b"head", b"tail"], 2, tmp_path)
+    assert whole.read_bytes() == b"headtail"
+
+
+def test_what_the_system_does_not_write_at_once_is_written_next(tmp_path, monkeypatch):
+    writev = os.writev
+    monkeypatch.setattr(os, "writev", lambda file, parts: writev(file, [b"".join(parts)[:3]]))
     (whole,) = write_pieces([b"head", b"tail"], 2, tmp_path)
     assert whole.read_bytes() == b"headtail"
 

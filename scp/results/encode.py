@@ -7,6 +7,7 @@ what pydicom would save. Values are 16-bit little endian, or 8-bit colour by pix
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,25 +84,26 @@ class Encoder:
     def pieces(self, index: int, pixels: NDArray[np.generic]) -> list[Buffer]:
         """Return what :meth:`encode` returns, not joined; pixels may be those of *pixels* themselves."""
         whose, frame = divmod(index, self.series.frames_per_object)
-        parts: list[Buffer] = [self._frame(self._stored(pixels))]
-        if frame == 0:
-            parts = [self.header_bytes(whose) + self._before_frames(), *parts]
+        parts: list[Buffer] = [] if frame else [*self._header(whose), self._before_frames()]
+        parts.append(self._frame(self._stored(pixels)))
         if frame == self.series.frames_per_object - 1:
             parts.append(self._after_frames())
         return parts
 
     def header_bytes(self, index: int) -> bytes:
         """Return the file of object *index* up to Pixel Data."""
-        series, own = self.series, self.series.objects[index]
-        parts = [file_head(series.sop_class_uid, own.sop_instance_uid, series.transfer_syntax_uid)]
-        parts.append(series.runs[0])
-        for varying, run in zip(self._varying(own), series.runs[1:], strict=True):
-            parts += [varying, run]
-        return b"".join(parts)
+        return b"".join(self._header(index))
 
     def header(self, index: int) -> Dataset:
         """Return the data set of object *index* without Pixel Data, as a reader would see it."""
         return dcmread(BytesIO(self.header_bytes(index)))
+
+    def _header(self, index: int) -> list[bytes]:
+        """Return the file of object *index* up to Pixel Data, not joined."""
+        series, own = self.series, self.series.objects[index]
+        head = file_head(series.sop_class_uid, own.sop_instance_uid, series.transfer_syntax_uid)
+        pairs = zip(self._varying(own), series.runs[1:], strict=True)
+        return [head, series.runs[0], *chain.from_iterable(pairs)]
 
     def _varying(self, own: ResultObject) -> tuple[bytes, ...]:
         """Return the elements of ``VARYING``, in that order, no bytes for one that the object has not."""
