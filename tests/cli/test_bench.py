@@ -1,8 +1,10 @@
 """``bench``: the table is what was measured, the senders speak DICOM, and what lacks is named."""
 
+import contextlib
 import json
 import math
 import shutil
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -332,18 +334,58 @@ def test_a_good_peer_is_told_from_those_that_stall(here, monkeypatch, kind):
     monkeypatch.setattr(lockout, "STALLED", 5)
     with receiver(here.on_disk("receiver")) as server:
         before = threading.active_count()
-        with lockout.stalled_connections(server, kind):
-            served = lockout.good_peer(server, small_instances(1, 1)[0], lambda served: served < 2, 5)
+        with lockout.stalled_connections(server, kind, 5):
+            served = lockout.good_peer(server, small_instances(1, 1)[0], 60, 2)
         assert threading.active_count() == before
     assert (len(served.seconds), served.failed) == (2, 0)
 
 
-def test_a_peer_that_nobody_serves_has_waited_all_the_time():
-    with lockout.socket.socket() as closed:
+@pytest.fixture
+def mute() -> Server:
+    """A server that takes connections, as the kernel does for it, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listening:
+        yield Server("a", "", "A", listening.getsockname()[1], Path(), 0)
+
+
+def test_a_peer_that_nobody_serves_has_waited_all_the_time(mute):
+    served = lockout.good_peer(mute, ("1.2", b""), 0.1)
+    assert (served.seconds, served.failed) == ((), 0)
+    assert served.longest_wait_s >= 0.1
+    cells = lockout.Line("a", "silent", lockout.Served((1.0,), 1, 0, 1), served).cells()
+    assert (cells[2], cells[3], cells[4]) == ("1000.0 ms", "never", "-")
+
+
+def test_a_peer_that_is_turned_away_has_failed():
+    with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nobody = Server("a", "", "A", closed.getsockname()[1], Path(), 0)
-        tries = iter([True, True, False])
-        served = lockout.good_peer(nobody, ("1.2", b""), lambda _served: next(tries), 1)
-    assert (served.seconds, served.failed) == ((), 2)
-    assert served.longest_wait_s >= lockout.AGAIN_S
-    assert "never" in lockout.Line("a", "silent", lockout.Served((1.0,), 1, 0), served).cells()
+        served = lockout.good_peer(nobody, ("1.2", b""), 0.1)
+    assert served.seconds == ()
+    assert served.failed >= 1
+
+
+def test_a_server_without_a_usual_time_is_told_with_its_deadline():
+    line = lockout.Line("a", "silent", lockout.Served((), 0.75, 0, 0.75), lockout.Served((1.0,), 1, 0, 3))
+    assert line.cells()[2:5] == ("not within 0.75 s", "1000.0 ms", "-")
+
+
+class Immediate(threading.Event):
+    """Nobody waits for this event."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+def test_a_server_that_takes_no_byte_keeps_none_from_the_next():
+    (full, silent), (open_, server) = socket.socketpair(), socket.socketpair()
+    with full, silent, open_, server:
+        full.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                full.send(bytes(1 << 16))
+        full.setblocking(True)
+        drip = threading.Thread(target=lockout._drip, args=([full, open_], b"ab", Immediate()), daemon=True)
+        drip.start()
+        server.settimeout(10)
+        assert server.recv(1) + server.recv(1) == b"ab"
+        drip.join()

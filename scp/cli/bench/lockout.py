@@ -2,11 +2,13 @@
 
 The good peer stores a small image over an association of its own, again and again: first alone, which is its
 usual time, then while the others hold their connections. They call from another address of this machine
-(127.0.0.2): against a flood from the good peer's own address only a firewall helps. The table is printed
-side by side; nothing is asserted.
+(127.0.0.2): against a flood from the good peer's own address only a firewall helps. Each phase ends after a
+time that ``--seconds`` says, whatever a server does; what it did not do by then is told as such. The table is
+printed side by side; nothing is asserted.
 """
 
 import contextlib
+import math
 import socket
 import statistics
 import threading
@@ -38,10 +40,13 @@ from scp.errors import PeerFailed
 
 STALLED = 100
 STALLED_HOST = "127.0.0.2"
-PATIENCE_S = 2.0
-"""How long a stalling peer waits for what it needs before it can stall."""
+
+SHARE_BEFORE = 0.25
+"""How long the usual time is looked for, and how long a peer may take to stall: a share of the trial."""
 
 USUALLY = 20
+"""Stores that tell the usual time, if they are done by then."""
+
 AGAIN_S = 0.05
 
 Stall = Callable[[socket.socket, Server], None]
@@ -92,15 +97,17 @@ SERVERS: Mapping[str, Start] = {
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How a good peer fared: seconds of each store that was answered, and the longest wait for one."""
+    """How a good peer fared *within_s*: seconds of each store that was answered, and the longest wait."""
 
     seconds: tuple[float, ...]
     longest_wait_s: float
     failed: int
+    within_s: float
 
     @property
     def median_s(self) -> float:
-        return statistics.median(self.seconds)
+        """The median of what was answered, NaN where nothing was."""
+        return statistics.median(self.seconds) if self.seconds else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +121,21 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         served, usual = self.stalled, self.usual
-        median = f"{1000 * served.median_s:.1f} ms" if served.seconds else "never"
-        times = f"{served.median_s / usual.median_s:.1f} x" if served.seconds else "-"
+        times = served.median_s / usual.median_s
         return (
             self.kind,
             self.server,
-            f"{1000 * usual.median_s:.1f} ms",
-            median,
-            times,
+            _median(usual, f"not within {usual.within_s:g} s"),
+            _median(served, "never"),
+            "-" if math.isnan(times) else f"{times:.1f} x",
             f"{'' if served.seconds else '> '}{served.longest_wait_s:.2f} s",
             f"{len(served.seconds)}",
             f"{served.failed}",
         )
+
+
+def _median(served: Served, without: str) -> str:
+    return f"{1000 * served.median_s:.1f} ms" if served.seconds else without
 
 
 HEADER = ("stalled", "server", "usual", "then", "times", "longest wait", "served", "failed")
@@ -145,43 +155,46 @@ def main(
 
 
 def _line(name: str, kind: str, start: Start, folder: Path, *, seconds: float) -> Line:
-    images = small_instances(1, 1)
+    (image,) = small_instances(1, 1)
     with start(folder / "server") as server:
-        usual = good_peer(server, images[0], lambda served: served < USUALLY, seconds)
-        with stalled_connections(server, kind):
-            ends = time.monotonic() + seconds
-            then = good_peer(server, images[0], lambda _served: time.monotonic() < ends, seconds)
+        usual = good_peer(server, image, SHARE_BEFORE * seconds, USUALLY)
+        with stalled_connections(server, kind, SHARE_BEFORE * seconds):
+            then = good_peer(server, image, seconds)
     return Line(name, kind, usual, then)
 
 
-def good_peer(server: Server, image: Instance, more: Callable[[int], bool], patience_s: float) -> Served:
-    """Store *image* over associations of their own while *more* of how many were served."""
+def good_peer(server: Server, image: Instance, within_s: float, at_most: float = math.inf) -> Served:
+    """Store *image* over associations of their own for *within_s* seconds, or *at_most* so often.
+
+    A store that the end cuts off counts as a wait, and not as failed.
+    """
     taken: list[float] = []
     longest, failed = 0.0, 0
-    waits_since = time.monotonic()
-    while more(len(taken)):
-        began = time.monotonic()
+    began = waits_since = time.monotonic()
+    ends = began + within_s
+    while len(taken) < at_most and began < ends:
         try:
-            with Association(server.port, server.ae_title, CTImageStorage, patience_s) as association:
+            with Association(server.port, server.ae_title, CTImageStorage, ends - began) as association:
                 association.store(association.store_pdus(*image))
         except (OSError, PeerFailed):
-            failed += 1
+            failed += time.monotonic() < ends
             longest = max(longest, time.monotonic() - waits_since)
             time.sleep(AGAIN_S)
-            continue
-        ended = time.monotonic()
-        taken.append(ended - began)
-        longest, waits_since = max(longest, ended - waits_since), ended
-    return Served(tuple(taken), longest, failed)
+        else:
+            ended = time.monotonic()
+            taken.append(ended - began)
+            longest, waits_since = max(longest, ended - waits_since), ended
+        began = time.monotonic()
+    return Served(tuple(taken), longest, failed, within_s)
 
 
 @contextlib.contextmanager
-def stalled_connections(server: Server, kind: str) -> Iterator[None]:
-    """Hold :data:`STALLED` connections of *kind* while entered."""
+def stalled_connections(server: Server, kind: str, patience_s: float) -> Iterator[None]:
+    """Hold :data:`STALLED` connections of *kind* while entered; each waits *patience_s* for what it needs."""
     stalls = list(KINDS.values()) if kind == ALL_AT_ONCE else [KINDS[kind]]
     chosen = [stalls[number % len(stalls)] for number in range(STALLED)]
     with ThreadPoolExecutor(STALLED) as pool:
-        held = list(pool.map(partial(_stall, server), chosen))
+        held = list(pool.map(partial(_stall, server, patience_s), chosen))
     ended = threading.Event()
     dripping = [one for one, stall in zip(held, chosen, strict=True) if stall is one_byte_a_second]
     drip = threading.Thread(target=_drip, args=(dripping, _request(server)[1:], ended))
@@ -195,9 +208,9 @@ def stalled_connections(server: Server, kind: str) -> Iterator[None]:
             connection.close()
 
 
-def _stall(server: Server, stall: Stall) -> socket.socket:
+def _stall(server: Server, patience_s: float, stall: Stall) -> socket.socket:
     connection = socket.socket()
-    connection.settimeout(PATIENCE_S)
+    connection.settimeout(patience_s)
     with contextlib.suppress(OSError):  # a server that turns it away is one that it does not lock out
         connection.bind((STALLED_HOST, 0))
         connection.connect((HOST, server.port))
@@ -206,13 +219,15 @@ def _stall(server: Server, stall: Stall) -> socket.socket:
 
 
 def _drip(connections: Sequence[socket.socket], rest: bytes, ended: threading.Event) -> None:
-    """Send a byte of *rest* over each of *connections* every second."""
+    """Send a byte of *rest* over each of *connections* every second, but wait for none that takes no byte."""
+    for connection in connections:
+        connection.setblocking(False)
     for byte in rest:
         if ended.wait(1.0):
             return
         for connection in connections:
             with contextlib.suppress(OSError):
-                connection.sendall(bytes([byte]))
+                connection.send(bytes([byte]))
 
 
 def _request(server: Server) -> bytes:

@@ -188,7 +188,9 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Pat
             return
         time.sleep(0.01)
     said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing was printed"]
-    raise PeerFailed(f"{Path(str(process.args[0])).name} does not listen: {said[0]}")  # type: ignore[index]
+    name = Path(str(process.args[0])).name  # type: ignore[index]
+    within = f" within {START_S:g} s" if process.poll() is None else ""
+    raise PeerFailed(f"{name} does not listen{within}: {said[0]}")
 
 
 def _toml(sections: Settings) -> str:
