@@ -100,8 +100,9 @@ def _anew(job: Job, source: Path, results: Path) -> float:
 
 def _mpr_s(source: Path, results: Path) -> float:
     """Run the command ``mpr``, contact sheet and all, in this process and its warm children."""
-    from scp.cli import app
+    from scp.cli import app, reconstruct
 
+    reconstruct.load_ahead()
     words = ["mpr", str(source), "--out", str(results), "--direction", "coronal"]
     with contextlib.redirect_stdout(io.StringIO()):
         return seconds_of(lambda: app(words, standalone_mode=False))
