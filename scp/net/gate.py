@@ -15,9 +15,13 @@ import time
 from dataclasses import dataclass
 
 from scp.net.stream import Stream
+from scp.net.tls import failure_text
 from scp.net.transport import ABORT_BY_USER
 
 A_ASSOCIATE_RQ = 0x01
+TLS_HANDSHAKE = 0x16
+"""The first byte of who takes this port for the one with TLS (RFC 8446 5.1)."""
+
 MAXIMUM_REQUEST_BYTES = 128 << 10
 
 _HEADER = struct.Struct(">BxL")
@@ -63,7 +67,7 @@ def _shake_hands(connection: socket.socket, tls: ssl.SSLContext, deadline_s: flo
         wrapped.do_handshake()
     except (OSError, ValueError) as error:
         wrapped.close()
-        raise TurnedAway(f"TLS handshake: {error}") from error
+        raise TurnedAway(f"TLS handshake: {failure_text(error)}") from error
     return wrapped
 
 
@@ -81,6 +85,7 @@ def _await_request(stream: Stream, deadline_s: float) -> None:
         with contextlib.suppress(OSError):
             stream.write(ABORT_BY_USER)
             stream.discard_until_end(min(1.0, max(0.0, ends - time.monotonic())))
-        raise TurnedAway(f"a PDU of type 0x{kind:02X} and {length} bytes instead of an A-ASSOCIATE-RQ")
+        came = "TLS" if kind == TLS_HANDSHAKE else f"a PDU of type 0x{kind:02X} and {length} bytes"
+        raise TurnedAway(f"{came} instead of an A-ASSOCIATE-RQ")
     stream.peek(_HEADER.size + length)
     stream.end_message()

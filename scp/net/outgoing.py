@@ -9,7 +9,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import EINPROGRESS
@@ -26,8 +26,9 @@ from scp.errors import Cancelled, PeerFailed, StoreRefused
 from scp.model import Incoming, IsCancelled, Origin, Sink, never
 from scp.net.acse import Rejection
 from scp.net.association import Conduct, NodeAssociation, Request
+from scp.net.negotiation import Result
 from scp.net.stream import Stream
-from scp.net.tls import check_certificate, requestor_context
+from scp.net.tls import check_certificate, failure_text, requestor_context
 
 REJECTED_BECAUSE = {
     (1, 1): "no reason given",
@@ -40,6 +41,12 @@ REJECTED_BECAUSE = {
 }
 """By source and reason of the A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
 
+NOTHING_BECAUSE: Mapping[int, str] = {
+    Result.USER_REJECTION: "refuses this service to us, a right may lack there",
+    Result.ABSTRACT_SYNTAX_NOT_SUPPORTED: "does not know this service",
+    Result.TRANSFER_SYNTAXES_NOT_SUPPORTED: "takes none of our transfer syntaxes",
+}
+"""By the one result of all contexts that were proposed."""
 
 LOOK_EVERY_S = 0.2
 """How soon it is seen that nobody waits for the peer any more."""
@@ -119,7 +126,7 @@ def associate(
         if deadline.cancelled():
             raise Cancelled("nobody waits for this peer any more")
         if _is_acceptance(answer):
-            raise NothingAccepted("no presentation context was accepted")
+            raise NothingAccepted(_why_nothing(association))
         raise PeerFailed(_why_not(answer))
     return association
 
@@ -158,6 +165,13 @@ def _why_not(answer: Any) -> str:
     return f"the association was rejected: {reason}"
 
 
+def _why_nothing(association: NodeAssociation) -> str:
+    """Return why no context was accepted, the reason first: an Error Comment may hold no more."""
+    results = {context.result for context in association.rejected_contexts}
+    reason = NOTHING_BECAUSE[results.pop()] if len(results) == 1 and results <= NOTHING_BECAUSE.keys() else ""
+    return f"{reason}{': ' if reason else ''}no presentation context was accepted"
+
+
 def _connect(config: Config, peer: Peer, deadline: Deadline) -> Stream:
     if not peer.host or not peer.port:
         raise PeerFailed("has no host and port in its [peers] table, so it cannot be called")
@@ -171,7 +185,7 @@ def _connect(config: Config, peer: Peer, deadline: Deadline) -> Stream:
         return Stream(connection, stall_s=config.limits.message_deadline)
     except OSError as error:
         connection.close()
-        raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {error}") from error
+        raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {failure_text(error)}") from error
     except (PeerFailed, Cancelled):
         connection.close()
         raise

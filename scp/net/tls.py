@@ -7,6 +7,13 @@ import ssl
 from scp.config import TLS, Peer
 from scp.errors import ConfigurationError, PeerFailed
 
+FAILURES = {
+    "WRONG_VERSION_NUMBER": "the other end does not speak TLS",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the other end shows no certificate",
+    "UNSUPPORTED_PROTOCOL": "the other end speaks no TLS 1.2 or newer",
+}
+"""By the reason that OpenSSL has for it."""
+
 
 def acceptor_context(tls: TLS) -> ssl.SSLContext:
     """Return what the listener wraps connections in. Raises ``ConfigurationError`` for unusable files."""
@@ -32,6 +39,11 @@ def check_certificate(connection: ssl.SSLSocket, peer: Peer) -> None:
     shown = hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
     if not hmac.compare_digest(shown, peer.certificate_sha256.lower()):
         raise PeerFailed(f"shows the certificate {shown}, not the one of certificate_sha256")
+
+
+def failure_text(error: Exception) -> str:
+    """Return what went wrong in a handshake: in words where it happens to people, else as OpenSSL says it."""
+    return FAILURES.get(getattr(error, "reason", None) or "", str(error))
 
 
 def _loaded(context: ssl.SSLContext, tls: TLS) -> ssl.SSLContext:

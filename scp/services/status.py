@@ -32,6 +32,7 @@ from scp.errors import (
     Unparseable,
     WorkerFailed,
 )
+from scp.net.journal import printable
 from scp.net.statuses import OUT_OF_RESOURCES as OUT_OF_RESOURCES
 from scp.net.statuses import PENDING as PENDING
 from scp.net.statuses import PENDING_WARNING as PENDING_WARNING
@@ -130,6 +131,8 @@ def outcome_of(error: Exception, *, trace_id: str = "") -> Outcome:
     status = _nearest(STATUS_OF_ERROR, type(error), INTERNAL)
     code = _nearest(CODE_OF_ERROR, type(error), Code.INTERNAL)
     comment = f"{code}: see log {trace_id}" if status == INTERNAL and trace_id else str(code)
+    if isinstance(error, PeerFailed):
+        comment = printable(f"{code}: {error}").replace("\\", "/")
     return Outcome(status, comment[:64])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, evt
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
@@ -182,6 +182,15 @@ def test_move_tells_the_destination_and_counts_what_went_there(run, twin):
     code, out, _ = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE")
     assert (code, out) == (0, "2 images to TWIN\n")
     assert twin.asked[0].request.MoveDestination.strip() == "TWIN"
+
+
+def test_a_service_or_a_syntax_that_is_not_taken_is_told_apart(run, twin, tmp_path):
+    err = run("move", "--aem", "TWIN", "-P", "-k", "QueryRetrieveLevel=PATIENT")[2]
+    assert "TWIN: does not know this service: " in err
+    ds = image()
+    ds.compress(RLELossless)
+    err = run("send", write(ds, tmp_path / "rle.dcm"))[2]
+    assert "TWIN: takes none of our transfer syntaxes: " in err
 
 
 def test_what_did_not_arrive_is_named(run, twin):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scp import errors
-from scp.errors import BadRequest, Code, MprScpError, Refused
+from scp.errors import BadRequest, Code, MprScpError, PeerFailed, Refused
 from scp.model import FileFacts, SelectionReport, SelectionRules
 from scp.selection import NoMiddleImage
 from scp.services.status import CODE_OF_ERROR, STATUS_OF_CODE, STATUS_OF_ERROR, outcome_of
@@ -59,6 +59,13 @@ def test_a_bad_request_names_the_offending_element() -> None:
     assert outcome.status == 0xA900
     assert outcome.offending_element == 0x00720514
     assert outcome.error_comment == "bad-request: ReformattingInterval"
+
+
+def test_a_peer_that_failed_is_told_with_the_reason_as_far_as_it_fits() -> None:
+    outcome = outcome_of(PeerFailed("down: no connection to 127.0.0.1:104: a\\b \u00e9 " + "n" * 64))
+    assert outcome.status == 0xA702
+    assert outcome.error_comment.startswith("peer-failed: down: no connection to 127.0.0.1:104: a/b ? n")
+    assert len(outcome.error_comment) == LENGTH_OF_ERROR_COMMENT
 
 
 def test_our_own_fault_tells_where_the_log_says_more_and_nothing_else() -> None:
