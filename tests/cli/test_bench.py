@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -14,7 +15,19 @@ import pytest
 from pydicom import dcmread
 
 from scp.cli import main
-from scp.cli.bench import engines, jobs, lockout, programs, query, retrieve, senders, servers, standing, store
+from scp.cli.bench import (
+    ceiling,
+    engines,
+    jobs,
+    lockout,
+    programs,
+    query,
+    retrieve,
+    senders,
+    servers,
+    standing,
+    store,
+)
 from scp.cli.bench.ground import Ground, ground
 from scp.cli.bench.material import pixel_digests, small_instances, uid, voxels, write_series
 from scp.cli.bench.measuring import (
@@ -196,6 +209,41 @@ def test_nothing_is_left_on_the_disk(capsys, fake_rows, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_folders_stay_until_all_rows_are_measured(capsys, monkeypatch, tmp_path):
+    there = []
+
+    def trials(ground: Ground) -> list[Trial]:
+        def measure(_pairs: int) -> Finding:
+            ground.on_disk("server").mkdir()
+            there.append(len(list(ground.disk.iterdir())))
+            return Finding((Pair(1, 1),))
+
+        return [Trial(Row(name, name, "b", SPEED), measure) for name in ("first", "second")]
+
+    monkeypatch.setattr(retrieve, "trials", trials)
+    bench_retrieve(capsys, tmp_path)
+    assert there == [1, 2]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_impatient_person_leaves_nothing_on_the_disk_either(
+    capsys, monkeypatch, fake_rows, tmp_path, number
+):
+    removed = shutil.rmtree
+
+    def removed_under_protest(*words, **options):
+        signal.raise_signal(signal.SIGINT)
+        removed(*words, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removed_under_protest)
+    fake_rows["fast"] = lambda _pairs: signal.raise_signal(number)
+    before = signal.getsignal(number)
+    assert bench_retrieve(capsys, tmp_path)[0] != 0
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) == before
+
+
 def test_every_row_has_a_name_of_its_own(here):
     made = [
         *store.trials(here),
@@ -338,6 +386,30 @@ def test_a_good_peer_is_told_from_those_that_stall(here, monkeypatch, kind):
             served = lockout.good_peer(server, small_instances(1, 1)[0], 60, 2)
         assert threading.active_count() == before
     assert (len(served.seconds), served.failed) == (2, 0)
+
+
+def test_the_ceiling_of_a_client_is_told_where_it_is_below_the_floor():
+    row = Row("ct-orthanc", "what", "Orthanc", SPEED, 2.5, 4)
+    assert ceiling.note(row, "storescu", 100, 0.1, 0.2) == (
+        "storescu alone reaches 1000 objects/s, 2 x Orthanc: the floor is out of its reach"
+    )
+    assert (
+        ceiling.note(row, "storescu", 100, 0.1, 0.3) == "storescu alone reaches 1000 objects/s, 3 x Orthanc"
+    )
+
+
+def test_a_ceiling_is_the_median_after_one_that_does_not_count():
+    costs = iter([9.0, 1.0, 3.0, 2.0])
+    assert ceiling.steady(lambda: next(costs)) == 2.0
+
+
+@pytest.mark.foreign
+@pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK is not installed")
+def test_what_a_ceiling_is_measured_with_takes_all_and_keeps_none(here):
+    paths = write_series(here.in_memory("series"), 4, 16)
+    folder = here.on_disk("ceiling")
+    assert ceiling.of_client(senders.storescu, [paths[:2], paths[2:]], folder) > 0
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture

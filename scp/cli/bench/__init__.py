@@ -6,7 +6,6 @@ commands decide nothing and change nothing: all that they write ceases to exist 
 """
 
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +37,9 @@ Disk = Annotated[
         "--folder", metavar="DIR", exists=True, file_okay=False, help="The disk that servers write to."
     ),
 ]
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NotAllMeasured(MprScpError):
@@ -107,7 +109,7 @@ def _run(
     from scp.cli.bench.ground import ground
     from scp.cli.bench.measuring import run
 
-    with _cleaned_up_on_sigterm(), ground(folder) as here:
+    with _cleaned_up(), ground(folder) as here:
         chosen = _chosen(trials(here), rows)
         if chosen is None:
             return
@@ -120,13 +122,25 @@ def _run(
 
 
 @contextmanager
-def _cleaned_up_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does: servers and folders must not outlive a benchmark."""
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+def _cleaned_up() -> Iterator[None]:
+    """Let the first signal that ends programs end the block as an exception does, and ignore the next ones.
+
+    Servers and folders must not outlive a benchmark, and to remove a hundred thousand files takes time.
+    """
+    before = {number: signal.getsignal(number) for number in ENDING}
+
+    def end(number: int, _frame: object) -> None:
+        for each in ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    for number in ENDING:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _chosen(trials: "Sequence[Trial]", rows: str) -> "list[Trial] | None":

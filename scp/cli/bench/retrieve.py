@@ -6,11 +6,12 @@ delivered every image, pixel by pixel.
 
 import contextlib
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
+from scp.cli.bench import ceiling
 from scp.cli.bench.ground import Ground
 from scp.cli.bench.material import instances, pixel_digests, uid, write_series
 from scp.cli.bench.measuring import SPEED, Finding, ResultsDiffer, Row, Trial, in_turn, medians, seconds_of
@@ -48,18 +49,19 @@ def ours(folder: Path, movers: Mapping[str, int]) -> AbstractContextManager[Serv
 
 
 def trials(ground: Ground) -> list[Trial]:
-    what = f"a series of {SLICES} slices by"
-    return [
-        Trial(
-            Row(f"{short}-{name}", f"{what} {long}", name, SPEED, floor, aim), partial(measure, ground, *how)
+    rows = [
+        (
+            Row(f"{short}-{name}", f"a series of {SLICES} slices by {long}", name, SPEED, floor, aim),
+            client,
+            start,
         )
         for short, long, client in (("move", "C-MOVE", by_move), ("get", "C-GET", by_get))
         for name, start, floor, aim in (("dcmqrscp", dcmqrscp, 0.8, 1.0), ("orthanc", orthanc, 1.5, 2))
-        for how in [(client, start)]
     ]
+    return [Trial(row, partial(measure, row, ground, client, start)) for row, client, start in rows]
 
 
-def measure(ground: Ground, client: Retrieve, theirs: StartArchive, pairs: int) -> Finding:
+def measure(row: Row, ground: Ground, client: Retrieve, theirs: StartArchive, pairs: int) -> Finding:
     """Return what one retrieve of the series costs from this node and from *theirs*."""
     paths = write_series(ground.in_memory("series"), SLICES, SIDE)
     with (
@@ -76,10 +78,19 @@ def measure(ground: Ground, client: Retrieve, theirs: StartArchive, pairs: int) 
             lambda: retrieved(client, them, folder, wanted),
             pairs,
         )
-    said = zip((us, them), medians(measured), strict=True)
-    return Finding(
-        measured, "; ".join(f"{one.name} {SLICES / seconds:.0f} objects/s" for one, seconds in said)
-    )
+        costs = medians(measured)
+        said = zip((us, them), costs, strict=True)
+        notes = [f"{one.name} {SLICES / seconds:.0f} objects/s" for one, seconds in said]
+        if theirs is orthanc and client is by_move:
+            alone_s = ceiling.steady(lambda: taken_s(station, paths))
+            notes.append(ceiling.note(row, "the destination", SLICES, alone_s, costs[1]))
+    return Finding(measured, "; ".join(notes))
+
+
+def taken_s(station: Server, paths: Sequence[Path]) -> float:
+    """Return the seconds that *station* takes for all *paths* from a sender that costs nothing."""
+    empty(station.folder)
+    return send_raw(station, [instances(paths)])
 
 
 def retrieved(client: Retrieve, server: Server, folder: Path, wanted: Mapping[str, str]) -> float:

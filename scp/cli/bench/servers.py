@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ MAXIMUM_PDU = 131072
 """What every receiver is told to take, bytes: the most that DCMTK can."""
 
 START_S = 60.0
+STOP_S = 10.0
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -103,6 +105,15 @@ def storescp(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def ignoring_storescp(folder: Path) -> Iterator[Server]:
+    """Run a storescp that answers and forgets, a process for each association."""
+    port = free_port()
+    words = [installed("storescp"), "-q", "-aet", "IGNORING", "-pdu", MAXIMUM_PDU, "--ignore", "--fork", port]
+    with _serving(words, port, folder) as pid:
+        yield Server("storescp --ignore", "nothing stored", "IGNORING", port, folder, pid)
+
+
+@contextlib.contextmanager
 def dcmqrscp(folder: Path, movers: Mapping[str, int] | None = None) -> Iterator[Server]:
     """Run DCMTK's archive; it may send to the AE titles *movers* on their ports."""
     storage, port = folder / "storage", free_port()
@@ -167,18 +178,23 @@ def _serving(words: list[object] | list[str], port: int, folder: Path) -> Iterat
     log = folder.with_name(f"{folder.name}.log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(word) for word in words], env=ENVIRONMENT, cwd=folder, stdout=output, stderr=output
+            [str(word) for word in words],
+            env=ENVIRONMENT,
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             _wait_until_it_listens(process, port, log)
             yield process.pid
         finally:
             process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+            with contextlib.suppress(ProcessLookupError):  # what it forked may still write
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

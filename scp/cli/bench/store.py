@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from scp.cli.bench import ceiling
 from scp.cli.bench.ground import Ground
 from scp.cli.bench.material import pixel_digests, write_series
 from scp.cli.bench.measuring import (
@@ -65,8 +66,8 @@ class Contest:
     side: int = 512
     associations: int = 1
 
-    def measure(self, ground: Ground, pairs: int) -> Finding:
-        """Return what each turn cost both, how fast that was, and how often each synced."""
+    def measure(self, row: Row, ground: Ground, pairs: int) -> Finding:
+        """Return what each turn of *row* cost both, how fast that was, and how often each synced."""
         load = Load(ground.in_memory("load"), self.slices, self.side, self.associations)
         with self._start(ground, self.ours) as us, self._start(ground, self.theirs) as them:
             measured = in_turn(
@@ -79,14 +80,15 @@ class Contest:
             syncs = [self._syncs(server, load) for server in (us, them)]
             for server in (us, them):
                 check_stored(server, load.sent)
-        rates = [_rate(self, seconds) for seconds in medians(measured)]
-        return Finding(
-            measured,
-            "; ".join(
-                f"{server.name} ({server.does}) {rate}, {synced}"
-                for server, rate, synced in zip((us, them), rates, syncs, strict=True)
-            ),
-        )
+        costs = medians(measured)
+        notes = [
+            f"{server.name} ({server.does}) {_rate(self, seconds)}, {synced}"
+            for server, seconds, synced in zip((us, them), costs, syncs, strict=True)
+        ]
+        if self.theirs is orthanc and self.client is storescu:
+            alone_s = ceiling.of_client(self.client, load.parts, ground.on_disk("ceiling"))
+            notes.append(ceiling.note(row, "storescu", self.slices, alone_s, costs[1]))
+        return Finding(measured, "; ".join(notes))
 
     def _start(self, ground: Ground, start: Start) -> AbstractContextManager[Server]:
         return start(ground.on_disk("server"))
@@ -150,4 +152,4 @@ def trials(ground: Ground) -> list[Trial]:
         for row, contest in ROWS
         if row.name in RAW
     ]
-    return [Trial(row, partial(contest.measure, ground)) for row, contest in (*ROWS, *by_hand)]
+    return [Trial(row, partial(contest.measure, row, ground)) for row, contest in (*ROWS, *by_hand)]
