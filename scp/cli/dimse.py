@@ -161,8 +161,11 @@ def move(
     from scp.cli.identifier import identifier
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
+    destination = _ae_title(aem, "--aem")
     with progress("moving"):
-        done = requestor.move(peer, identifier(keys), aem, root_model=_root(patient_root), silence_s=deadline)
+        done = requestor.move(
+            peer, identifier(keys), destination, root_model=_root(patient_root), silence_s=deadline
+        )
     _print_retrieve(done, f"to {aem}", as_json)
 
 
@@ -196,19 +199,23 @@ def get(
 
 def _ends(host: str, port: int, aec: str, aet: str, deadline_s: float) -> "tuple[Requestor, Peer]":
     """Return ourselves as *aet*, and the application entity that is called."""
-    from pydantic import ValidationError
-
     from scp.config import Config, Peer
     from scp.net.requestor import Requestor
 
+    peer = Peer(ae_title=_ae_title(aec, "--aec"), host=host, port=port, deadline=deadline_s)
+    return Requestor(Config(), _ae_title(aet, "--aet")), peer
+
+
+def _ae_title(text: str, option: str) -> str:
+    from pydantic import ValidationError
+
+    from scp.config import Peer
+
     try:
-        peer = Peer(ae_title=aec, host=host, port=port, deadline=deadline_s)
-        own = Peer(ae_title=aet, host="localhost").ae_title
+        return Peer(ae_title=text, host="localhost").ae_title
     except ValidationError as error:
-        raise typer.BadParameter(
-            f"{error.errors()[0]['input']!r}: needed {error.errors()[0]['msg']}"
-        ) from None
-    return Requestor(Config(), own), peer
+        wrong = error.errors()[0]
+        raise typer.BadParameter(f"{wrong['input']!r}: needed {wrong['msg']}", param_hint=option) from None
 
 
 def _root(patient_root: bool) -> str:

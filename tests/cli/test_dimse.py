@@ -193,6 +193,14 @@ def test_a_service_or_a_syntax_that_is_not_taken_is_told_apart(run, twin, tmp_pa
     assert "TWIN: takes none of our transfer syntaxes: " in err
 
 
+@pytest.mark.parametrize("option", ["--aem", "--aet"])
+@pytest.mark.parametrize("title", ["", "A TITLE OF 17 CHR", "B\\S"])
+def test_a_title_that_is_none_is_a_mistake_of_the_command_line(run, option, title):
+    words = ["--aem", "TWIN", option, title, "-k", "QueryRetrieveLevel=IMAGE"]
+    code, _, err = run("move", *words)
+    assert (code, f"Invalid value for {option}: " in err) == (2, True)
+
+
 def test_what_did_not_arrive_is_named(run, twin):
     twin.held = series(3)
     twin.refuses = frozenset({twin.held[1].SOPInstanceUID})
