@@ -18,8 +18,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scp.archive import Archive
 from scp.archive.digests import pixel_extent
 from scp.archive.filing import make_folders
-from scp.archive.index import IndexDatabase, relative_bytes
-from scp.archive.layout import batch_folder, instance_name
+from scp.archive.index import IndexDatabase
+from scp.archive.layout import batch_folder, instance_name, instance_path
 from scp.archive.records import Digests, insert_file
 from scp.archive.scan import SETTLED_NS
 from scp.archive.series_homes import SeriesHomes
@@ -94,13 +94,15 @@ def _fill(settings: Settings, studies: int) -> None:
 def _file(root: Path, index: IndexDatabase, homes: SeriesHomes, batch: str, series: Sequence[_Image]) -> None:
     """Write files and rows of a whole series in one transaction."""
     with index.writing() as connection:
-        folder = root / homes.home_of(connection, series[0].facts.header, batch)
+        home = instance_path(batch, series[0].facts.header).parent
+        homes.recognise(connection, series[0].facts.header, home)
+        folder = root / home
         make_folders(folder)
         for image in series:
             path = folder / instance_name(image.facts.sop_instance_uid)
             insert_file(
                 connection,
-                relative_bytes(folder, root),
+                os.fsencode(home),
                 os.fsencode(path.name),
                 [replace(image.facts, path=path, stamp=_written(path, image.content))],
                 data_set=(ExplicitVRLittleEndian, image.data_set_offset),
