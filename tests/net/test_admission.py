@@ -109,3 +109,15 @@ def test_the_matrix_of_title_address_and_certificate(
     may_enter = title == "KNOWN" and address == "its own" and (not pinned or certificate == "its own")
     assert isinstance(verdict, Admitted) is may_enter
     assert not may_enter or verdict.rights == {"find"}
+
+
+@pytest.mark.parametrize("guard", ["_calls_from", "_shows"])
+def test_control_the_matrix_needs_address_and_certificate(
+    monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    monkeypatch.setattr(f"scp.net.admission.{guard}", lambda *_: True)
+    address, certificate = ("another", "its own") if guard == "_calls_from" else ("its own", "another")
+    with pytest.raises(AssertionError):
+        test_the_matrix_of_title_address_and_certificate(
+            "KNOWN", address, certificate, "address and certificate"
+        )

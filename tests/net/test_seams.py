@@ -3,11 +3,13 @@
 The tables hold names and parameters, the other tests what a seam is for: those fail on pynetdicom alone.
 """
 
+import contextlib
 import inspect
 import threading
 import time
 from collections.abc import Callable
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pynetdicom
@@ -216,6 +218,34 @@ def test_a_clock_that_jumps_touches_no_deadline(
             monkeypatch.setattr("pynetdicom.timer.time.time", lambda now=now: now)
             connection.sendall(store_message("1.2.3", b"data"))
             assert read_pdu(connection)[0] == 4
+
+
+def ends_the_idle_though_the_clock_goes_back(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch, patience_s: float
+) -> bool:
+    node = start_node(limits=Limits(idle_deadline=0.3))
+    with established(node) as connection:
+        then = time.time() - 1e6
+        monkeypatch.setattr("pynetdicom.timer.time.time", lambda: then)
+        connection.settimeout(patience_s)
+        with contextlib.suppress(TimeoutError):
+            return read_pdu(connection)[0] == 7
+        return False
+
+
+@pytest.mark.wire
+def test_a_clock_that_goes_back_keeps_no_idle_association(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ends_the_idle_though_the_clock_goes_back(start_node, monkeypatch, 10.0)
+
+
+@pytest.mark.wire
+def test_control_deadlines_by_the_clock_on_the_wall_keep_it(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scp.net.transport.time", SimpleNamespace(monotonic=lambda: time.time()))
+    assert not ends_the_idle_though_the_clock_goes_back(start_node, monkeypatch, 1.0)
 
 
 @pytest.mark.wire

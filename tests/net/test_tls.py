@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from scp.config import TLS, Config, Limits, Peer
 from scp.errors import ConfigurationError, PeerFailed
+from scp.net import tls as net_tls
 from scp.net.requestor import Requestor
 from scp.net.tls import acceptor_context
 from tests.net.nodes import RunningNode, association_request, caller, read_pdu, wait_until
@@ -211,3 +213,42 @@ def test_half_a_handshake_ends_at_the_negotiation_deadline(start_node: StartNode
             while half.recv(100):
                 pass
     assert node.acceptor.associations == ()
+
+
+def _believing(context: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+    def believe(*arguments: object) -> ssl.SSLContext:
+        made = context(*arguments)
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+        return made
+
+    return believe
+
+
+@pytest.mark.parametrize(
+    ("side", "noticed"),
+    [
+        ("acceptor", test_a_certificate_of_another_authority_gets_nowhere),
+        ("outgoing", test_a_node_of_another_authority_is_not_talked_to),
+    ],
+)
+def test_control_an_end_that_believes_every_certificate_is_noticed(
+    start_node: StartNode,
+    ours: Authority,
+    theirs: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    side: str,
+    noticed: Callable[..., None],
+) -> None:
+    name = {"acceptor": "acceptor_context", "outgoing": "requestor_context"}[side]
+    monkeypatch.setattr(f"scp.net.{side}.{name}", _believing(getattr(net_tls, name)))
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        noticed(start_node, ours, theirs)
+
+
+def test_control_an_expired_certificate_that_is_believed_is_noticed(
+    start_node: StartNode, ours: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scp.net.acceptor.acceptor_context", _believing(acceptor_context))
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_a_certificate_that_has_expired_gets_nowhere(start_node, ours, "client")

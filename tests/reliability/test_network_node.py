@@ -21,6 +21,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as S
 from scp.config import Config, Peer
 from scp.errors import Cancelled, Code, PeerFailed, Refused
 from scp.model import Event, FileRef, Planned, Produced
+from scp.net.admission import Admitted
 from scp.net.requestor import Requestor
 from scp.services import retrieve
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
@@ -211,6 +212,14 @@ def test_each_right_opens_its_own_service_and_no_other(start_node: StartNode, tm
         attempts = Everything(node, calling, tmp_path)
         allowed[calling] = {right for right in RIGHTS if works(getattr(attempts, right))}
     assert allowed == {right.upper(): {right} for right in RIGHTS} | {"NOTHING": set(), "UNKNOWN": set()}
+
+
+def test_control_a_node_that_asks_for_no_right_is_noticed(
+    start_node: StartNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admitted, "may", lambda *_: True)
+    with pytest.raises(AssertionError):
+        test_each_right_opens_its_own_service_and_no_other(start_node, tmp_path)
 
 
 def works(attempt: Callable[[], object]) -> bool:
