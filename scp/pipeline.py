@@ -1,10 +1,10 @@
 """One request, from asking to objects: the method, readable top to bottom.
 
 ``explain`` finds the current image, selects what belongs to it and has the searches complete it (steps 1 to 5
-of the method); ``preview`` plans the planes and the objects (6 to 8, without pixels); ``begin`` starts to
-make them (``scp.production``). All rest on a ``SelectionReport``, or end in ``Refused`` with its code. What a
-request may use comes as ``Means``: a running node has an archive and peers, the command line at least
-folders.
+of the method); ``preview`` plans the planes and the objects (6 to 8, without pixels: ``scp.planning``);
+``begin`` starts to make them (``scp.production``). All rest on a ``SelectionReport``, or end in ``Refused``
+with its code. What a request may use comes as ``Means``: a running node has an archive and peers, the command
+line at least folders.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -34,7 +34,8 @@ from scp.model import (
     takes_all,
 )
 from scp.part10 import native_bytes
-from scp.production import Prospect, Workshop, as_taken, plan_results, produce
+from scp.planning import Prospect, as_taken, plan_results
+from scp.production import Workshop, produce
 from scp.selection import refusal, select
 
 DECODED_COPIES = 4

@@ -22,7 +22,8 @@ from scp.errors import BadRequest, Cancelled, Code, Refused
 from scp.isolation import local
 from scp.model import Direction, FileFacts, IsCancelled, Operation, PlaneRequest
 from scp.pipeline import Means
-from scp.production import Prospect, produce
+from scp.planning import Prospect
+from scp.production import produce
 from tests.builders import series, write, write_series
 from tests.folder_means import TRANSVERSE, asked, means_of
 

@@ -24,7 +24,7 @@ from scp.model import MPRRequest, PlaneRequest, Vector
 
 if TYPE_CHECKING:
     from scp.pipeline import Means
-    from scp.production import CurvedProspect, CurvedRequest
+    from scp.planning import CurvedProspect, CurvedRequest
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def curved(
     from scp.cli import contact_sheet
     from scp.cli.means import means
     from scp.cli.report import report_text
-    from scp.production import CurvedRequest
+    from scp.planning import CurvedRequest
 
     wanted = CurvedRequest(_points(line), _vector(up.split(","), "--up"), height)
     require_new_folder(out)
@@ -84,7 +84,8 @@ def _make(wanted: "CurvedRequest", request: MPRRequest, allowed: "Means", out: P
     """Write the object into *out* and return what it is; where that fails, *out* is as it was."""
     from scp import pipeline
     from scp.model import never
-    from scp.production import plan_curved, produce
+    from scp.planning import plan_curved
+    from scp.production import produce
     from scp.selection import refusal
 
     with whole_or_nothing(out) as objects:

@@ -30,7 +30,7 @@ from scp.model import (
 if TYPE_CHECKING:
     from scp.model import FileRef, SelectionReport
     from scp.pipeline import Means
-    from scp.production import Prospect
+    from scp.planning import Prospect
 
 
 SHEET = "contact_sheet.png"

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from scp.errors import Code, DecodingFailed, Refused
 from scp.model import Header, MPRRequest, SelectionReport, Value
-from scp.production import Prospect
+from scp.planning import Prospect
 from scp.selection import holes, image_comments
 from scp.services import mpr_keys
 

@@ -30,7 +30,7 @@ from scp.model import (
     never,
 )
 from scp.pipeline import Means, Production, Reach
-from scp.production import Prospect, plan_results
+from scp.planning import Prospect, plan_results
 from scp.selection.identity import OF_PATIENT_AND_STUDY, STATED_KEYWORDS
 from scp.services import dry_run, mpr_keys
 from scp.services.context import Requesting

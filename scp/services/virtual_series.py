@@ -21,7 +21,7 @@ from scp.config import Config, Preset
 from scp.errors import Code, DecodingFailed, Refused
 from scp.model import Header, MPRRequest, never
 from scp.pipeline import Means, Reach
-from scp.production import Prospect
+from scp.planning import Prospect
 from scp.reconstruction.engines import ENGINE
 from scp.results import Encoder
 from scp.services import mpr_keys

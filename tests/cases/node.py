@@ -11,7 +11,7 @@ from scp import pipeline
 from scp.cli.means import means
 from scp.errors import Code, Refused
 from scp.model import Interpolation, MPRRequest, PlaneRequest
-from scp.production import Prospect, plan_results
+from scp.planning import Prospect, plan_results
 from scp.rendering import RenderJob, render
 from scp.selection import as_json
 from tests.cases.measuring import Volume
