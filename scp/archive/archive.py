@@ -111,12 +111,17 @@ class Archive:
         """
         check_origin(origin)
         self._check_space()
-        folder = layout.folder_name(batch) if batch else ""
+
+        def batch_folder() -> str:
+            if batch:
+                return layout.folder_name(batch)
+            return layout.batch_folder(self._settings.batch, origin, time.time())
+
         return SpooledInstance(
             self._spool,
             origin,
             self._file,
-            batch=folder or layout.batch_folder(self._settings.batch, origin, time.time()),
+            batch=batch_folder,
             syncing=self._syncing,
             extra=self._extra,
         )

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, select, update
@@ -173,14 +173,16 @@ class Filing:
                 self._make_durable(path)
                 return Stored(uid, path, "duplicate")
         outcome = "conflict" if any(_contradicts(row, spooled) for row in known) else "stored"
-        folder = self._root / self._homes.home_of(connection, spooled.header, spooled.batch)
-        job.made = list(takewhile(lambda place: not place.is_dir(), (folder, *folder.parents)))
-        self._unsynced |= make_folders(folder)
+        home = self._homes.home_of(connection, spooled.header, spooled.batch)
+        folder = self._root / home
+        if not folder.is_dir():
+            job.made = list(takewhile(lambda place: not place.is_dir(), (folder, *folder.parents)))
+            self._unsynced |= make_folders(folder)
         path, fresh = self._link(job, folder, plain_name=not known)
         if not fresh:
             outcome = "duplicate"
             self._make_durable(path)
-        self._insert(connection, spooled, path)
+        self._insert(connection, spooled, home, path)
         if outcome == "conflict":
             note_conflict(connection, uid)
         return Stored(uid, path, outcome)
@@ -277,12 +279,12 @@ class Filing:
             return path, True
         raise StoreRefused("files of other content hold both names that the instance could have")
 
-    def _insert(self, connection: Connection, spooled: Spooled, path: Path) -> None:
+    def _insert(self, connection: Connection, spooled: Spooled, home: PurePath, path: Path) -> None:
         stamp = FileStamp.of(path.stat())
         facts = [replace(fact, path=path, stamp=stamp) for fact in spooled.facts]
         insert_file(
             connection,
-            relative_bytes(path.parent, self._root),
+            os.fsencode(home),
             os.fsencode(path.name),
             facts,
             data_set=(spooled.origin.transfer_syntax_uid, spooled.data_set_offset),

@@ -13,7 +13,8 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +51,8 @@ class Spooled:
     data_set_offset: int
     size: int
     digests: Digests
-    batch: str
+    batch: Callable[[], str]
+    """Names the first-level folder; asked where the instance founds a series of its own."""
 
     @property
     def header(self) -> Header:
@@ -74,7 +76,7 @@ class SpooledInstance:
         origin: Origin,
         file_it: Callable[[Spooled], Stored],
         *,
-        batch: str,
+        batch: Callable[[], str],
         syncing: Syncing,
         extra: tuple[str, ...],
     ) -> None:
@@ -190,10 +192,6 @@ class SpooledInstance:
         if not has_identity(first.header):
             raise Unparseable("Study or Series Instance UID is missing or illegal")
         digests = self._digests(data_set, first)
-        if first.pixel_data is not None:
-            facts = tuple(
-                replace(fact, pixel_data=replace(first.pixel_data, sha256=digests.pixel)) for fact in facts
-            )
         return Spooled(
             self._path, descriptor, origin, facts, len(self._head), self._size, digests, self._batch
         )
@@ -209,7 +207,12 @@ class SpooledInstance:
 
 def process_name() -> str:
     """Return the name of this process: its number, on a machine that may share the archive with others."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+    return f"{_machine()}-{os.getpid()}"
+
+
+@cache
+def _machine() -> str:
+    return socket.gethostname()
 
 
 def check_origin(origin: Origin) -> None:

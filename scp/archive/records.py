@@ -15,9 +15,12 @@ from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from scp.archive.index import absolute_path, file, instance, series
 from scp.archive.layout import folded_name, patient_identity
+from scp.archive.prepared import Prepared
 from scp.model import FileFacts, FileStamp, Header, PixelData, is_legal_uid
 
 INTEGER_BYTES: Final = 8
+
+_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +39,28 @@ ALL_COLUMNS: Final = (
 """A file with what it holds, where it holds an instance."""
 
 # built once: composing a statement costs more than SQLite takes to answer it
-_FILE_KEY: Final = select(file.c.id).where(
+_KEY_OF_FILE: Final = select(file.c.id).where(
     file.c.folder == bindparam("folder"), file.c.name == bindparam("name")
 )
-_KEY_OF_UID: Final = (
-    select(instance.c.file_id).where(instance.c.sop_instance_uid == bindparam("uid")).limit(1)
-)
+_FIND_FILE: Final = Prepared(_KEY_OF_FILE)
+_FIND_UID: Final = Prepared(select(instance.c.file_id).where(instance.c.sop_instance_uid == bindparam("uid")))
 _ROWS_OF_FOLDER: Final = ALL_COLUMNS.where(file.c.folder == bindparam("folder"))
 _ROWS_OF_UID: Final = ALL_COLUMNS.where(instance.c.sop_instance_uid == bindparam("uid")).order_by(
     file.c.seen_ns.desc(), file.c.id.desc()
 )
-_INSERT_FILE: Final = file.insert()
-_INSERT_INSTANCE: Final = instance.insert()
+_INSERT_FILE: Final = Prepared(
+    file.insert().values({column.name: bindparam(column.name) for column in file.c if column.name != "id"})
+)
+_INSERT_INSTANCE: Final = Prepared(
+    instance.insert().values(
+        {column.name: bindparam(column.name) for column in instance.c}
+        | {"file_id": _KEY_OF_FILE.scalar_subquery()}
+    )
+)
 
 
 def header_json(header: Header) -> str:
-    return json.dumps(dict(header.attributes), separators=(",", ":"))
+    return _json(dict(header.attributes))
 
 
 def header_of(text: str) -> Header:
@@ -90,11 +99,11 @@ def insert_file(
         return
     delete_file(connection, folder, name)
     stamp = first.stamp
-    result = connection.execute(
-        _INSERT_FILE,
+    place = {"folder": folder, "name": name}
+    _INSERT_FILE.run(
+        connection,
         {
-            "folder": folder,
-            "name": name,
+            **place,
             "size": stamp.size,
             "mtime_ns": stamp.mtime_ns,
             "ctime_ns": stamp.ctime_ns,
@@ -107,12 +116,9 @@ def insert_file(
         },
     )
     if first.header.attributes:
-        key = result.inserted_primary_key
         values = _instance_values(facts, data_set, digests)
-        connection.execute(
-            _INSERT_INSTANCE,
-            {"file_id": key[0] if key else None, "series_id": series_id(connection, first.header), **values},
-        )
+        values["series_id"] = series_id(connection, first.header)
+        _INSERT_INSTANCE.run(connection, place | values)
 
 
 def _instance_values(
@@ -149,15 +155,14 @@ def _frames_json(facts: Sequence[FileFacts]) -> str:
     if facts[0].frame == 0:
         return ""
     shared = facts[0].header.attributes
-    return json.dumps(
+    return _json(
         [
             {
                 "set": {k: v for k, v in fact.header.attributes.items() if k not in shared or shared[k] != v},
                 "drop": [k for k in shared if k not in fact.header.attributes],
             }
             for fact in facts
-        ],
-        separators=(",", ":"),
+        ]
     )
 
 
@@ -194,7 +199,7 @@ def _frames_of(facts: FileFacts, text: str) -> tuple[FileFacts, ...]:
 
 def delete_file(connection: Connection, folder: bytes, name: bytes) -> None:
     """Take one file's rows out, if it has any."""
-    key = connection.scalar(_FILE_KEY, {"folder": folder, "name": name})
+    key = _FIND_FILE.run(connection, {"folder": folder, "name": name})
     if key is not None:
         connection.execute(delete(instance).where(instance.c.file_id == key))
         connection.execute(delete(file).where(file.c.id == key))
@@ -226,6 +231,6 @@ def rows_of_folder(connection: Connection, folder: bytes) -> Sequence[Row[Any]]:
 
 def rows_of_uid(connection: Connection, sop_instance_uid: str) -> Sequence[Row[Any]]:
     """Return the files that hold an instance, the newest first."""
-    if connection.scalar(_KEY_OF_UID, {"uid": sop_instance_uid}) is None:
+    if _FIND_UID.run(connection, {"uid": sop_instance_uid}) is None:
         return ()  # as for nearly everything that arrives: the join is spared
     return connection.execute(_ROWS_OF_UID, {"uid": sop_instance_uid}).all()

@@ -5,6 +5,7 @@ and a new series of a known study into the study's folder. A folder that people 
 """
 
 import os
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import Final
 
@@ -54,15 +55,15 @@ class SeriesHomes:
             homeless = update(series).where(series.c.id == key, series.c.home.is_(None))
             connection.execute(homeless.values(home=os.fsencode(folder)))
 
-    def home_of(self, connection: Connection, header: Header, batch: str) -> PurePath:
+    def home_of(self, connection: Connection, header: Header, batch: Callable[[], str]) -> PurePath:
         """Return the folder, relative to the root, where an instance of the header's series goes.
 
-        A series without home gets one in *batch*, or beside the other series of its study.
+        A series without home gets one in the folder that *batch* names, or beside the others of its study.
         """
         key = self.id_of(connection, header)
         home = self._homes.get(key)
         if home is None:
-            home = _recorded_home(connection, key) or _new_home(connection, header, batch)
+            home = _recorded_home(connection, key) or _new_home(connection, header, batch())
             connection.execute(update(series).where(series.c.id == key).values(home=os.fsencode(home)))
             self._homes[key] = home
         return home

@@ -258,8 +258,13 @@ def read_header(walked: Walked, keywords: Mapping[int, str]) -> HeaderRead:
         keyword = keywords[tag]
         if not keyword:
             continue
+        vr, raw, encoding = element
         try:
-            value = _value(tag, element, encodings, signed)
+            if len(raw) <= LONGEST_REMEMBERED_BYTES:
+                explicit, little = encoding.explicit, encoding.little
+                value = _remembered_value(tag, vr, raw, explicit, little, encodings, signed)
+            else:
+                value = _decoded_value(tag, element, encodings, signed)
         except NotDicom:
             unread.append(keyword)
             continue
@@ -274,13 +279,6 @@ def read_header(walked: Walked, keywords: Mapping[int, str]) -> HeaderRead:
     return HeaderRead(
         Header(attributes), frames, walked.pixel_tag, walked.pixel_offset, walked.pixel_length, detail
     )
-
-
-def _value(tag: int, element: RawElement, encodings: CharacterSets, signed: bool) -> Value | None:
-    vr, raw, encoding = element
-    if len(raw) <= LONGEST_REMEMBERED_BYTES:
-        return _remembered_value(tag, vr, raw, encoding.explicit, encoding.little, encodings, signed)
-    return _decoded_value(tag, element, encodings, signed)
 
 
 @lru_cache(maxsize=16384)

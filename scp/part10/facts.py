@@ -138,13 +138,13 @@ def facts_of_data_set(
     data_set: DataSet, path: Path, stamp: FileStamp | None = None, extra: tuple[str, ...] = ()
 ) -> tuple[FileFacts, ...]:
     """Return the facts of a file whose encoding is known."""
-    facts = FileFacts(path, stamp, preamble=data_set.preamble)
+    preamble = data_set.preamble
     try:
         read = data_set.read(extra)
     except NotDicom as error:
-        reason = Code.UNREADABLE if data_set.preamble else Code.NOT_DICOM
-        return (replace(facts, reason=reason, detail=str(error)),)
-    facts = replace(facts, header=read.header, detail=read.detail)
+        reason = Code.UNREADABLE if preamble else Code.NOT_DICOM
+        return (FileFacts(path, stamp, reason, str(error), preamble),)
+    facts = FileFacts(path, stamp, detail=read.detail, preamble=preamble, header=read.header)
     if MediaStorageDirectoryStorage in (
         data_set.media_storage_sop_class_uid,
         read.header.text("SOPClassUID"),

@@ -7,8 +7,6 @@ from pydicom.uid import UID
 IMPLEMENTATION_CLASS_UID: Final = UID("2.25.251840021466413190338287018735230213478")
 IMPLEMENTATION_VERSION_NAME: Final = "MPR_SCP_0"
 
-FILE_META_VERSION: Final = b"\x00\x01"
-
 
 def file_head(
     sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, source_ae_title: str = ""
@@ -16,12 +14,11 @@ def file_head(
     """Return what stands before the data set in a DICOM file; *source_ae_title* is left out where empty."""
     elements = b"".join(
         (
-            _element(0x01, "OB", FILE_META_VERSION),
+            _VERSION,
             _element(0x02, "UI", sop_class_uid.encode("ascii")),
             _element(0x03, "UI", sop_instance_uid.encode("ascii")),
             _element(0x10, "UI", transfer_syntax_uid.encode("ascii")),
-            _element(0x12, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-            _element(0x13, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+            _IMPLEMENTATION,
             _element(0x16, "AE", source_ae_title.encode("ascii", "replace")) if source_ae_title else b"",
         )
     )
@@ -35,3 +32,10 @@ def _element(element: int, vr: str, value: bytes) -> bytes:
     reserved, width = (b"\0\0", 4) if vr == "OB" else (b"", 2)
     tag = b"\x02\x00" + element.to_bytes(2, "little")
     return tag + vr.encode() + reserved + len(value).to_bytes(width, "little") + value
+
+
+_VERSION: Final = _element(0x01, "OB", b"\x00\x01")
+_IMPLEMENTATION: Final = _element(0x12, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii")) + _element(
+    0x13, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")
+)
+"""What is the same in every file: File Meta Information Version, and who wrote it."""
