@@ -72,7 +72,7 @@ def import_(
     if summary.conflicts:
         open_ends.append(
             f"{counted(len(summary.conflicts), 'file')} taken in conflict with what is here, "
-            f"{summary.conflicts[0]} first: no planes of these until mpr-scp conflicts keep settles it"
+            f"{summary.conflicts[0]} first; say which is right by mpr-scp conflicts keep"
         )
     if open_ends:
         raise NotAllDone("; ".join(open_ends))

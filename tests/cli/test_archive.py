@@ -51,7 +51,7 @@ def test_import_fails_where_a_person_must_decide_and_names_the_file_and_what_to_
     other = write(image(PatientSex="F"), tmp_path / "other.dcm")
     code, out, err = run("import", other)
     assert (code, len(stored(tmp_path))) == (1, 2)  # both are kept
-    assert err.startswith(f"mpr-scp: 1 file taken in conflict with what is here, {other} first: ")
+    assert err.startswith(f"mpr-scp: 1 file taken in conflict with what is here, {other} first; ")
     assert err.count("\n") == 1 and "mpr-scp conflicts keep" in err
     assert f"{other}: conflict: " in out and "mpr-scp conflicts list" in out
 
