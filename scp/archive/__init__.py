@@ -11,7 +11,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``series_homes`` one folder for a series among the node's own
 * ``scan``, ``sweep`` what people keep: one folder read, all folders gone through
 * ``index``, ``records``  the database, and facts as its rows
-* ``query``, ``matching`` C-FIND and retrieve identifiers
+* ``question``, ``matching``, ``query``, ``answers``  C-FIND and retrieve identifiers
 * ``claim``        one node alone serves an archive on SQLite
 * ``promises``     what presets would yield of each series
 * ``results``      finished reconstructions, kept under a budget
@@ -26,7 +26,7 @@ from scp.archive.claim import Claim
 from scp.archive.imports import ImportSummary
 from scp.archive.matching import matches_key
 from scp.archive.promises import Promise, Promises, VirtualSeries
-from scp.archive.query import unsupported_keys
+from scp.archive.question import unsupported_keys
 from scp.archive.recover import Damaged
 from scp.archive.results import ResultCache
 from scp.archive.sweep import SeenFolder

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from sqlalchemy import Row, func, select
 
 from scp import config
 from scp.archive import decisions, layout, query, recover
+from scp.archive.answers import Answers, Values
 from scp.archive.apart import make_apart
 from scp.archive.arrivals import Arrivals
 from scp.archive.durability import syncing_of
@@ -22,6 +23,7 @@ from scp.archive.imports import ImportSummary, import_files
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, series
 from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_space_or_refused
 from scp.archive.promises import Promises
+from scp.archive.question import Asked, asked
 from scp.archive.records import ALL_COLUMNS, rows_of_uid
 from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
 from scp.archive.scan import SETTLED_NS, Scan
@@ -233,13 +235,16 @@ class Archive:
             home = connection.scalar(chosen.limit(1))
         return None if home is None else self._root / os.fsdecode(home)
 
-    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
-        """Yield the answers to a C-FIND identifier (*root_model* ``PATIENT`` or ``STUDY``).
+    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Answers:
+        """Return the answers to a C-FIND identifier (*root_model* ``PATIENT`` or ``STUDY``).
 
-        Raises ``BadRequest``; ``Refused`` (out-of-resources) after *limit* answers if there are more;
-        ``IndexUnavailable``.
+        Raises ``BadRequest``. The answers raise ``Refused`` (out-of-resources) after *limit* if there are
+        more, and ``IndexUnavailable``.
         """
-        question = query.asked(root_model, identifier)
+        question = asked(root_model, identifier)
+        return Answers(question.level, question.vrs, self._found(question, limit))
+
+    def _found(self, question: Asked, limit: int) -> Generator[list[Values], None, None]:
         with self._index.reading() as connection:
             yield from query.find(connection, question, limit)
 
@@ -248,13 +253,13 @@ class Archive:
 
         A series in which images of several patients lie is one for each patient. Raises as ``find``.
         """
-        question = query.asked(root_model, identifier)
+        question = asked(root_model, identifier)
         with self._index.reading() as connection:
             yield from query.grouped(connection, question)
 
     def refs(self, root_model: str, identifier: Dataset) -> list[FileRef]:
         """Return the newest file of each instance that a retrieve names; raises ``BadRequest``."""
-        question = query.asked(root_model, identifier)
+        question = asked(root_model, identifier)
         with self._index.reading() as connection:
             rows = query.retrieve_rows(connection, question)
         return [

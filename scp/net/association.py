@@ -29,7 +29,7 @@ from pynetdicom.presentation import PresentationContext
 from scp.config import Limits
 from scp.errors import Code, MprScpError, PeerFailed, Refused, SOPClassNotSupported
 from scp.model import IsCancelled, Origin, Sink, never
-from scp.net import command
+from scp.net import command, framing
 from scp.net.acse import NodeACSE, Rejection
 from scp.net.admission import Admitted, plain_address
 from scp.net.fastpath import FastDUL, StoreRequest
@@ -199,6 +199,16 @@ class NodeAssociation(Association):  # type: ignore[misc]
         """
         with self._one_message:
             return all(map(self.dul.send_pdus, made))
+
+    def send_messages(self, context_id: int, messages: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Send small messages, encoded command sets and data sets, together; tell whether they went out.
+
+        A write wakes the receiver, and costs both sides more than such a message does.
+        """
+        most = self.most_fragment_bytes
+        parts = [part for message in messages for part in framing.pdus(context_id, *message, most)]
+        with self._one_message:
+            return self.dul.send_pdus(*parts)
 
     def next_message(self, timeout_s: float) -> tuple[int, Any]:
         """Return the next message with its context id.

@@ -17,6 +17,20 @@ PIECE_BYTES = 1 << 20
 PDU_AND_PDV_HEADER = struct.Struct(">BxLLBB")
 
 
+def pdus(context_id: int, command_set: bytes, data_set: bytes, most: int) -> Iterator[bytes]:
+    """Yield, to be joined, the PDUs of a message that lies in memory; *most* as for ``pieces``."""
+
+    def header(control: int, size: int) -> bytes:
+        return PDU_AND_PDV_HEADER.pack(P_DATA_TF, size + 6, size + 2, context_id, control)
+
+    yield header(IS_COMMAND | IS_LAST, len(command_set))
+    yield command_set
+    for at in range(0, len(data_set), most):
+        fragment = data_set[at : at + most]
+        yield header(IS_LAST if at + most >= len(data_set) else 0, len(fragment))
+        yield fragment
+
+
 def pieces(
     context_id: int, command_set: bytes, data_set: BinaryIO, length: int, most: int, room: memoryview
 ) -> Iterator[memoryview]:

@@ -5,10 +5,12 @@ answers are awaited (``isolation.ahead``) while cancel and abort are watched.
 """
 
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
+from typing import Protocol, runtime_checkable
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom.dsutils import encode
 
 from scp.errors import Cancelled, Code, Refused
@@ -17,6 +19,7 @@ from scp.model import IsCancelled
 from scp.net import command
 from scp.net.association import NodeAssociation, Request
 from scp.net.journal import printable
+from scp.part10.header import Encoding
 from scp.services.answered import Answered
 from scp.services.context import Requesting, ServiceContext
 from scp.services.identifier import decoded
@@ -38,6 +41,22 @@ LOOK_EVERY_S = 0.25
 
 ANSWERS_AHEAD = 16
 """How many answers may wait to be sent."""
+
+Encoded = tuple[bool, bytes]
+"""An identifier to be sent, and whether it tells every key that was asked for."""
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """Answers that can be had encoded, in batches: the archive's."""
+
+    @property
+    def tags(self) -> Set[int]:
+        """The keys that every answer tells."""
+
+    def encoded(self, encoding: Encoding, own: Mapping[str, str]) -> Iterator[Sequence[bytes]]:
+        """Yield all answers; *own* are text attributes that each has besides."""
+
 
 NOT_RETURN_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
 
@@ -63,16 +82,16 @@ def _answer(
     identifier = decoded(request.message.Identifier, request.transfer_syntax)
     requesting = requesting_of(association, request)
     said["level"] = printable(str(identifier.get("QueryRetrieveLevel", "")))[:16]
-    asked = [element.tag for element in identifier if element.keyword not in NOT_RETURN_KEYS]
+    answers = _answers(context, association, request, identifier, requesting)
+    asked = {element.tag for element in identifier if element.keyword not in NOT_RETURN_KEYS}
     most = context.config.query.maximum_answers
-    for number, found in enumerate(_answers(context, association, request, identifier, requesting)):
-        if number == most:
+    sent = 0
+    for batch in _encoded(answers, asked, requesting.called_ae_title, request.transfer_syntax):
+        _send(association, request, batch[: most - sent])
+        if sent + len(batch) > most:
             return Outcome(OUT_OF_RESOURCES, f"{Code.OUT_OF_RESOURCES}: more than {most} answers")
-        if "RetrieveAETitle" not in found:
-            found.RetrieveAETitle = requesting.called_ae_title
-        complete = all(tag in found for tag in asked)
-        _respond(association, request, Outcome(PENDING if complete else PENDING_WARNING), found)
-        said["answers"] = number + 1
+        sent += len(batch)
+        said["answers"] = sent
         if association.is_left_alone(request.message.MessageID):
             raise Cancelled("the requestor cancelled the query")
     return Outcome(SUCCESS)
@@ -120,20 +139,43 @@ def _awaited(
         given_up.set()
 
 
-def _respond(
-    association: NodeAssociation, request: Request, outcome: Outcome, identifier: Dataset | None = None
-) -> None:
-    message = request.message
-    encoded = b""
-    if identifier is not None:
-        syntax = request.transfer_syntax
-        encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian) or b""
-    response = command.find_response(
-        str(message.AffectedSOPClassUID),
-        message.MessageID,
+def _encoded(
+    answers: Iterable[Dataset], asked: Set[int], called_ae_title: str, syntax: UID
+) -> Iterator[Sequence[Encoded]]:
+    """Yield answers as they are sent, as many at once as there are without waiting."""
+    if isinstance(answers, Encodes):
+        complete = asked <= answers.tags
+        encoding = Encoding(not syntax.is_implicit_VR, syntax.is_little_endian)
+        for batch in answers.encoded(encoding, {"RetrieveAETitle": called_ae_title}):
+            yield [(complete, answer) for answer in batch]
+        return
+    for answer in answers:
+        if not answer.get("RetrieveAETitle"):
+            answer.RetrieveAETitle = called_ae_title
+        encoded = encode(answer, syntax.is_implicit_VR, syntax.is_little_endian) or b""
+        yield [(all(tag in answer for tag in asked), encoded)]
+
+
+def _send(association: NodeAssociation, request: Request, answers: Iterable[Encoded]) -> None:
+    pending = {
+        complete: _response(request, Outcome(status), has_identifier=True)
+        for complete, status in ((True, PENDING), (False, PENDING_WARNING))
+    }
+    association.send_messages(
+        request.context_id, ((pending[complete], encoded) for complete, encoded in answers)
+    )
+
+
+def _respond(association: NodeAssociation, request: Request, outcome: Outcome) -> None:
+    association.send_message(request.context_id, _response(request, outcome, has_identifier=False))
+
+
+def _response(request: Request, outcome: Outcome, *, has_identifier: bool) -> bytes:
+    return command.find_response(
+        str(request.message.AffectedSOPClassUID),
+        request.message.MessageID,
         outcome.status,
         outcome.error_comment,
         outcome.offending_element,
-        has_identifier=bool(encoded),
+        has_identifier=has_identifier,
     )
-    association.send_message(request.context_id, response, encoded)

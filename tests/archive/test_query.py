@@ -15,7 +15,9 @@ from pynetdicom.dsutils import encode
 
 from scp.archive import Archive, unsupported_keys
 from scp.archive.matching import matcher, wild_card_matches
+from scp.archive.query import FIRST_ROWS
 from scp.errors import BadRequest, Code, Refused
+from scp.model import HEADER_KEYWORDS
 from tests.archive.conftest import store_into
 from tests.builders import image, uid
 
@@ -195,6 +197,47 @@ def test_values_that_no_vr_allows_are_answered_as_they_are(archive: Archive) -> 
     assert answer.StudyID == "Ä"
     assert answer["SeriesNumber"].value == "2B"
     assert encode(answer, False, True)
+
+
+def test_what_a_text_quotes_is_no_key_of_its_header(archive: Archive) -> None:
+    quoted = '","PatientID":"P-9","SeriesNumber":9,"'
+    ds = image(StudyDescription=quoted, PatientID="P-1", SeriesNumber=1)
+    store_into(archive, ds)
+    question = identifier(
+        "SERIES", StudyInstanceUID=ds.StudyInstanceUID, StudyDescription="", PatientID="", SeriesNumber=None
+    )
+    (answer,) = archive.find("STUDY", question, limit=10)
+    assert (answer.StudyDescription, answer.PatientID, answer.SeriesNumber) == (quoted, "P-1", 1)
+
+
+def test_an_answer_tells_the_same_of_a_key_whatever_else_is_asked(ask: Ask) -> None:
+    few = {"SOPInstanceUID": "", "InstanceNumber": None, "ImagePositionPatient": None, "Rows": None}
+    many = few | {
+        keyword: None for keyword in HEADER_KEYWORDS if keyword not in (*few, "SpecificCharacterSet")
+    }
+    within = {"StudyInstanceUID": "1.1", "SeriesInstanceUID": "1.1.1"}
+    answers = [ask("IMAGE", **{**keys, **within}) for keys in (few, many)]
+    told = [[[answer[keyword].value for keyword in few] for answer in each] for each in answers]
+    assert told[0] == told[1]
+    assert len(told[0]) == 4
+
+
+def test_every_study_is_answered_once_whatever_the_batch_it_is_read_in(archive: Archive) -> None:
+    count = FIRST_ROWS + 2
+    for number in range(count):
+        for part in range(2):
+            store_into(
+                archive,
+                image(
+                    StudyInstanceUID=f"2.{number}",
+                    SeriesInstanceUID=f"2.{number}.{part}",
+                    SOPInstanceUID=uid(number, part),
+                ),
+            )
+    question = identifier("STUDY", StudyInstanceUID="", NumberOfStudyRelatedInstances="")
+    answers = list(archive.find("STUDY", question, limit=count))
+    assert sorted(answer.StudyInstanceUID for answer in answers) == sorted(f"2.{n}" for n in range(count))
+    assert {answer.NumberOfStudyRelatedInstances for answer in answers} == {2}
 
 
 def test_a_value_that_does_not_decode_is_refused_by_name(filled: Archive) -> None:

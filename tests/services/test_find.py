@@ -2,7 +2,7 @@
 
 import subprocess
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,17 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRootFind
 
+from scp.archive import Archive
+from scp.config import Archive as Settings
 from scp.config import Query
 from scp.errors import BadRequest, Code, IndexUnavailable, PeerFailed, Refused
 from scp.net.requestor import Requestor
+from scp.part10.header import Encoding
 from scp.services.context import Requesting
+from scp.services.find import Encodes
 from tests.builders import SERIES_UID, STUDY_UID, series, write_series
 from tests.net.nodes import RunningNode, caller, wait_until
 from tests.services.test_store import ref
@@ -63,9 +68,12 @@ def fill(node: RunningNode, tmp_path: Path, count: int) -> list[Path]:
     return paths
 
 
-def query(node: RunningNode, keys: Dataset, calling: str = "MPRSCP") -> list[tuple[int, Dataset | None]]:
+def query(
+    node: RunningNode, keys: Dataset, calling: str = "MPRSCP", maximum_pdu: int = 0
+) -> list[tuple[int, Dataset | None]]:
     """Return every (Status, identifier) that pynetdicom's client sees; a last one with the comment."""
     entity = AE(calling)
+    entity.maximum_pdu_size = maximum_pdu
     entity.add_requested_context(StudyRootFind)
     association = entity.associate("127.0.0.1", node.port, ae_title=node.config.node.ae_title)
     answers = [(status, found) for status, found in association.send_c_find(keys, StudyRootFind)]
@@ -199,6 +207,83 @@ def established(node: RunningNode) -> Association:
     association = entity.associate("127.0.0.1", node.port, ae_title="MPRSCP")
     assert association.is_established
     return association
+
+
+class EncodedTwin(Iterator[Dataset]):
+    """Answers that come in *batches* of identifiers; each is made when it is wanted."""
+
+    tags: Set[int] = frozenset({0x00080018})
+
+    def __init__(self, batches: Iterable[int], **told: str) -> None:
+        self.batches = batches
+        self.told = told
+
+    def __next__(self) -> Dataset:
+        raise AssertionError("who can have them encoded takes them so")
+
+    def encoded(self, encoding: Encoding, own: Mapping[str, str]) -> Iterator[list[bytes]]:
+        for count in self.batches:
+            answer = identifier(SOPInstanceUID="1.2.3", **self.told, **own)
+            yield [encode(answer, not encoding.explicit, encoding.little) or b""] * count
+
+
+def answering(node: RunningNode, monkeypatch: pytest.MonkeyPatch, batches: Iterable[int]) -> RunningNode:
+    monkeypatch.setattr(node.archive, "find", lambda *_, **__: EncodedTwin(batches))
+    return node
+
+
+def test_answers_that_lie_ready_arrive_as_any_other(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = answering(start_node(), monkeypatch, [1, 0, 70])
+    *answers, (status, _) = query(node, identifier())
+    assert status == 0x0000
+    assert [status for status, _ in answers] == [0xFF00] * 71
+    assert {found.RetrieveAETitle for _, found in answers if found} == {"MPRSCP"}
+    told = query(node, identifier(StationName=""))
+    assert [status for status, _ in told] == [0xFF01] * 71 + [0x0000]
+
+
+def test_the_answers_of_an_archive_are_taken_encoded(tmp_path: Path) -> None:
+    with Archive.open(Settings(root=tmp_path, minimum_free=0)) as archive:
+        assert isinstance(archive.find("STUDY", identifier("STUDY"), limit=1), Encodes)
+
+
+def test_answers_longer_than_a_pdu_of_the_requestor_arrive_whole(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comments = "".join(map(str, range(2000)))
+    twin = EncodedTwin([1, 3], ImageComments=comments)
+    node = start_node()
+    monkeypatch.setattr(node.archive, "find", lambda *_, **__: twin)
+    *answers, (status, _) = query(node, identifier(), maximum_pdu=1024)
+    assert status == 0x0000
+    assert [found.ImageComments for _, found in answers if found] == [comments] * 4
+
+
+def test_the_cap_holds_inside_a_batch(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = start_node(sections={"query": Query(maximum_answers=3)})
+    cut = query(answering(node, monkeypatch, [2, 5]), identifier())
+    assert [status for status, _ in cut] == [0xFF00] * 3 + [0xA700]
+    whole = query(answering(node, monkeypatch, [2, 1, 0]), identifier())
+    assert [status for status, _ in whole] == [0xFF00] * 3 + [0x0000]
+
+
+def test_a_cancel_is_seen_between_two_batches(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = start_node()
+
+    def batches() -> Iterator[int]:
+        yield 1
+        wait_until(lambda: any(each.is_cancelled(7) for each in node.acceptor.associations))
+        yield 0
+        raise AssertionError("more is looked for after the cancel")
+
+    association = established(answering(node, monkeypatch, batches()))
+    responses = association.send_c_find(identifier(), StudyRootFind, msg_id=7)
+    assert next(responses)[0].Status == 0xFF00
+    association.send_c_cancel(7, query_model=StudyRootFind)
+    assert [status.Status for status, _ in responses] == [0xFE00]
+    association.release()
 
 
 def test_the_requestor_that_wants_no_more_answers_cancels(start_node: StartNode) -> None:
