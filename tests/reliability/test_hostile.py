@@ -2,8 +2,10 @@
 
 import logging
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from scp.archive import Archive
-from scp.errors import MprScpError, PeerFailed
+from scp.errors import BadRequest, MprScpError, PeerFailed
 from scp.model import FileRef, Origin
 from scp.node import Node
 from scp.part10 import file_ref
+from scp.services.identifier import decoded
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
 from tests.reliability.nodes import Client, Served, copied_in, planes_of, whole_node
 
@@ -198,6 +201,24 @@ def test_a_wild_card_is_only_one_where_the_standard_has_it(node: Node) -> None:
     for pattern, count in (("P-1", 1), ("P-?", 1), ("P*", 1), ("P-%", 0), ("%", 0), ("P__", 0), ("P-[1]", 0)):
         identifier.PatientID = pattern
         assert len(list(node._archive.find("STUDY", identifier, limit=9))) == count, pattern
+
+
+def _key(group: int, element: int, value: bytes, length: int | None = None) -> bytes:
+    return struct.pack("<HHI", group, element, len(value) if length is None else length) + value
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        _key(0x0028, 0x0010, b"abc"),
+        _key(0x0018, 0x9087, b"abc"),
+        _key(0x0040, 0x0100, (b"\xfe\xff\x00\xe0" + b"\xff" * 4 + _key(0x40, 0x100, b"", 0xFFFFFFFF)) * 2000),
+    ],
+    ids=["a number of three bytes", "a float of three bytes", "nested without end"],
+)
+def test_a_key_that_cannot_be_decoded_is_the_requestor_s_fault(key: bytes) -> None:
+    with pytest.raises(BadRequest):
+        decoded(BytesIO(_key(0x0008, 0x0052, b"SERIES") + key), ImplicitVRLittleEndian)
 
 
 # R21
