@@ -398,9 +398,9 @@ def test_the_ceiling_of_a_client_is_told_where_it_is_below_the_floor():
     )
 
 
-def test_a_ceiling_is_the_median_after_one_that_does_not_count():
-    costs = iter([9.0, 1.0, 3.0, 2.0])
-    assert ceiling.steady(lambda: next(costs)) == 2.0
+def test_a_ceiling_is_the_best_after_one_that_does_not_count():
+    costs = iter([0.5, 2.0, 1.0, 3.0, 4.0, 5.0])
+    assert ceiling.best(lambda: next(costs)) == 1.0
 
 
 @pytest.mark.foreign

@@ -4,7 +4,6 @@ A program that is measured through another one cannot be seen to be faster than 
 row from its floor, the note of the row says so; the figure stays what it is.
 """
 
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,19 +11,19 @@ from scp.cli.bench.measuring import Row
 from scp.cli.bench.senders import Client, Parts
 from scp.cli.bench.servers import ignoring_storescp
 
-TURNS = 3
+TURNS = 5
 
 
 def of_client(client: Client, parts: Parts, folder: Path) -> float:
-    """Return the seconds that *client* takes to send to a storescp that stores nothing."""
+    """Return the seconds that *client* takes at best to send to a storescp that stores nothing."""
     with ignoring_storescp(folder) as server:
-        return steady(lambda: client(server, parts))
+        return best(lambda: client(server, parts))
 
 
-def steady(measure: Callable[[], float]) -> float:
-    """Return the median of :data:`TURNS` measurements, after one that does not count."""
+def best(measure: Callable[[], float]) -> float:
+    """Return the least of :data:`TURNS` measurements, after one that does not count: this is a bound."""
     measure()
-    return statistics.median(measure() for _ in range(TURNS))
+    return min(measure() for _ in range(TURNS))
 
 
 def note(row: Row, what: str, objects: int, ceiling_s: float, theirs_s: float) -> str:

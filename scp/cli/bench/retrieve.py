@@ -82,7 +82,7 @@ def measure(row: Row, ground: Ground, client: Retrieve, theirs: StartArchive, pa
         said = zip((us, them), costs, strict=True)
         notes = [f"{one.name} {SLICES / seconds:.0f} objects/s" for one, seconds in said]
         if theirs is orthanc and client is by_move:
-            alone_s = ceiling.steady(lambda: taken_s(station, paths))
+            alone_s = ceiling.best(lambda: taken_s(station, paths))
             notes.append(ceiling.note(row, "the destination", SLICES, alone_s, costs[1]))
     return Finding(measured, "; ".join(notes))
 
