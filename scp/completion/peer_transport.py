@@ -9,6 +9,7 @@ this node; lossless transfer syntaxes only. No other decision is taken here.
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
@@ -79,7 +80,8 @@ class PeerTransport:
         # A peer that fails here fails again at once when it is asked for the instances, and says so there.
         asked = self._requestor.find(peer, identifier, deadline_s=max(LEAST_S, within_s), cancelled=cancelled)
         with suppress(PeerFailed), closing(asked) as answers:
-            for answer in answers:
+            # one answer is due; to ask for more lets the association be released, which is aborted else
+            for answer in list(islice(answers, 2)):
                 stated = {keyword: _text(answer, keyword) for keyword in ("PatientName", "PatientID")}
                 return {keyword: text for keyword, text in stated.items() if text}
         return {}

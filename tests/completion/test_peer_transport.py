@@ -1,5 +1,6 @@
 """Scripted peers over real associations: every request ends in time, with the truth in the ledger."""
 
+import logging
 import socket
 import struct
 import threading
@@ -154,6 +155,17 @@ def test_a_peer_that_knows_the_patient_otherwise_is_reported_and_nothing_is_retr
     assert report.verdict == Code.MISSING_INSTANCES
     assert detail(report) == "holds 12 of the series; peer differs: PatientName"
     assert "get" not in script.asked
+
+
+def test_every_association_with_a_peer_that_behaves_is_released(
+    trial: Trial, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "scp.net.association"), dicom_peer(Script(series(12))) as port:
+        trial.run(port)
+
+    ended = [record.getMessage() for record in caplog.records if "direction=out" in record.getMessage()]
+    assert ended
+    assert [line for line in ended if "end=released" not in line] == []
 
 
 def test_what_comes_is_stored_for_good(trial: Trial) -> None:
