@@ -143,15 +143,15 @@ class Encoder:
 
     def __init__(self, vrs: Mapping[str, str], encoding: Encoding, own: Mapping[str, str]) -> None:
         self._order = encoding.order
-        heads = {_tag(keyword): _Head.of(_tag(keyword), vr, encoding) for keyword, vr in vrs.items()}
-        told = {tag: head.element(b"") for tag, head in heads.items()}
-        told |= dict(_text_element(keyword, text, encoding) for keyword, text in own.items())
+        heads = [(tag := _tag(keyword), vr, _Head.of(tag, vr, encoding)) for keyword, vr in vrs.items()]
+        of_each = dict(_text_element(keyword, text, encoding) for keyword, text in own.items())
+        told = {tag: head.element(b"") for tag, _, head in heads} | of_each
         tags = sorted(told)
         self._parts = [told[tag] for tag in tags]
         self._valued = [
-            (tags.index(_tag(keyword)), number, vr, heads[_tag(keyword)])
-            for number, (keyword, vr) in enumerate(vrs.items())
-            if keyword not in own and (vr in _TEXTS or vr in _NUMBERS)
+            (tags.index(tag), number, vr, head)
+            for number, (tag, vr, head) in enumerate(heads)
+            if tag not in of_each and (vr in _TEXTS or vr in _NUMBERS)
         ]
         tag, self._character_set = _text_element(*CHARACTER_SET, encoding)
         self._character_set_at = bisect(tags, tag)

@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pydicom.dataset import Dataset
-from sqlalchemy import Column, Connection, Row, Select, distinct, func, select
+from sqlalchemy import Column, Connection, Row, Select, bindparam, distinct, func, select
 
 from scp.archive.answers import Values, data_set
 from scp.archive.index import file, instance, series
@@ -53,6 +53,21 @@ _OF_FILE: Final = (
     *(series.c.patient_id, series.c.study_instance_uid, series.c.series_instance_uid),
 )
 """Where an instance lies, and by which unique keys it is found."""
+
+_ORDER: Final = (series.c.patient_id, series.c.patient_key, series.c.study_instance_uid, series.c.id)
+
+# built once: composing a statement costs more than SQLite takes to answer it
+_SERIES_PRESENT: Final = (
+    select(*_ORDER, series.c.series_instance_uid, series.c.modality)
+    .where(select(instance.c.file_id).where(instance.c.series_id == series.c.id).exists())
+    .order_by(*_ORDER)
+)
+_SERIES_HEADERS: Final = select(series.c.id, series.c.header).where(
+    series.c.id.in_(bindparam("keys", expanding=True))
+)
+_INSTANCE_HEADERS: Final = select(instance.c.file_id, instance.c.header).where(
+    instance.c.file_id.in_(bindparam("keys", expanding=True))
+)
 
 _T = TypeVar("_T")
 
@@ -154,10 +169,7 @@ def _group_batches(connection: Connection, question: Asked) -> Iterator[list[_Fo
     Rows come without their headers, which are read as they are needed: of a thousand studies those are
     megabytes, and a requestor may take its time.
     """
-    present = select(instance.c.file_id).where(instance.c.series_id == series.c.id).exists()
-    order = (series.c.patient_id, series.c.patient_key, series.c.study_instance_uid, series.c.id)
-    statement = _narrowed(select(*order, series.c.series_instance_uid, series.c.modality), question)
-    rows = connection.execute(statement.where(present).order_by(*order)).all()
+    rows = connection.execute(_narrowed(_SERIES_PRESENT, question)).all()
     counts = _Counts(connection, question)
     modalities = matcher("CS", question.texts("ModalitiesInStudy"))
     by: Callable[[Row[Any]], Any] = {
@@ -170,7 +182,7 @@ def _group_batches(connection: Connection, question: Asked) -> Iterator[list[_Fo
         groups = (group for group in groups if modalities(_modalities(group)))
     finding = _Finding(question)
     for batch in _growing(groups):
-        headers = _headers(connection, series.c.id, series.c.header, [group[0].id for group in batch])
+        headers = _headers(connection, _SERIES_HEADERS, [group[0].id for group in batch])
         found = (finding.of(headers[g[0].id], partial(counts.value, g)) for g in batch if g[0].id in headers)
         yield [one for one in found if one]
 
@@ -212,7 +224,7 @@ def _image_batches(connection: Connection, question: Asked) -> Iterator[list[_Fo
     finding = _Finding(question)
     seen: set[str] = set()
     for batch in _growing(_instance_rows(connection, question)):
-        headers = _headers(connection, instance.c.file_id, instance.c.header, [row.file_id for row in batch])
+        headers = _headers(connection, _INSTANCE_HEADERS, [row.file_id for row in batch])
         found = []
         for row in batch:
             if row.sop_instance_uid in seen or row.file_id not in headers:
@@ -249,11 +261,9 @@ def _growing(rows: Iterable[_T]) -> Iterator[list[_T]]:
         size = min(2 * size, MOST_ROWS)
 
 
-def _headers(
-    connection: Connection, key: Column[int], header: Column[str], keys: list[int]
-) -> dict[int, str]:
+def _headers(connection: Connection, statement: Select[Any], keys: list[int]) -> dict[int, str]:
     """Return the headers of rows by their keys; a row that has gone meanwhile has none."""
-    return {row[0]: row[1] for row in connection.execute(select(key, header).where(key.in_(keys)))}
+    return {row[0]: row[1] for row in connection.execute(statement, {"keys": keys})}
 
 
 class _Finding:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Se
 from contextlib import closing
 from typing import Protocol, runtime_checkable
 
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom.dsutils import encode
@@ -83,7 +84,8 @@ def _answer(
     requesting = requesting_of(association, request)
     said["level"] = printable(str(identifier.get("QueryRetrieveLevel", "")))[:16]
     answers = _answers(context, association, request, identifier, requesting)
-    asked = {element.tag for element in identifier if element.keyword not in NOT_RETURN_KEYS}
+    tags = identifier.keys()
+    asked = {tag for tag in tags if keyword_for_tag(tag) not in NOT_RETURN_KEYS}
     most = context.config.query.maximum_answers
     sent = 0
     for batch in _encoded(answers, asked, requesting.called_ae_title, request.transfer_syntax):
@@ -156,10 +158,10 @@ def _encoded(
         yield [(all(tag in answer for tag in asked), encoded)]
 
 
-def _send(association: NodeAssociation, request: Request, answers: Iterable[Encoded]) -> None:
+def _send(association: NodeAssociation, request: Request, answers: Sequence[Encoded]) -> None:
     pending = {
-        complete: _response(request, Outcome(status), has_identifier=True)
-        for complete, status in ((True, PENDING), (False, PENDING_WARNING))
+        complete: _response(request, Outcome(PENDING if complete else PENDING_WARNING), has_identifier=True)
+        for complete in {complete for complete, _ in answers}
     }
     association.send_messages(
         request.context_id, ((pending[complete], encoded) for complete, encoded in answers)

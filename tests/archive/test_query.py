@@ -210,6 +210,16 @@ def test_what_a_text_quotes_is_no_key_of_its_header(archive: Archive) -> None:
     assert (answer.StudyDescription, answer.PatientID, answer.SeriesNumber) == (quoted, "P-1", 1)
 
 
+def test_a_key_is_not_taken_for_one_whose_name_ends_alike(archive: Archive) -> None:
+    ds = image(ImageLaterality="L")
+    store_into(archive, ds)
+    within = {"StudyInstanceUID": ds.StudyInstanceUID, "SeriesInstanceUID": ds.SeriesInstanceUID}
+    (answer,) = archive.find(
+        "STUDY", identifier("IMAGE", **within, Laterality="", ImageLaterality=""), limit=10
+    )
+    assert (answer.Laterality, answer.ImageLaterality) == ("", "L")
+
+
 def test_an_answer_tells_the_same_of_a_key_whatever_else_is_asked(ask: Ask) -> None:
     few = {"SOPInstanceUID": "", "InstanceNumber": None, "ImagePositionPatient": None, "Rows": None}
     many = few | {
