@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom.dsutils import encode
 
-from scp.errors import Cancelled, Code, Refused
+from scp.errors import Cancelled, Code, MprScpError, Refused
 from scp.isolation.ahead import Ahead
 from scp.model import IsCancelled
 from scp.net import command
@@ -154,7 +154,9 @@ def _encoded(
     for answer in answers:
         if not answer.get("RetrieveAETitle"):
             answer.RetrieveAETitle = called_ae_title
-        encoded = encode(answer, syntax.is_implicit_VR, syntax.is_little_endian) or b""
+        encoded = encode(answer, syntax.is_implicit_VR, syntax.is_little_endian)
+        if encoded is None:
+            raise MprScpError("an answer cannot be encoded")
         yield [(all(tag in answer for tag in asked), encoded)]
 
 

@@ -166,6 +166,13 @@ def test_a_dry_run_may_be_refused(start_node: StartNode) -> None:
     assert status == 0xC016 and told is not None and told.ErrorComment == "which-stack: 2"
 
 
+def test_an_answer_that_cannot_be_encoded_ends_the_query_as_our_own_fault(start_node: StartNode) -> None:
+    answer = identifier()
+    answer.add_new("WaveformData", "OB or OW", b"")
+    ((status, told),) = query(start_node(mpr=MprTwin(answers=lambda: [answer])), identifier())
+    assert status == 0xC0FF and told is not None and told.ErrorComment.startswith("internal: see log")
+
+
 def slow_answers(started: threading.Event, closed: threading.Event) -> Callable[[], Iterator[Dataset]]:
     def answers() -> Iterator[Dataset]:
         try:
