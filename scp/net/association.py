@@ -23,6 +23,7 @@ from pydicom.uid import UID
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import A_ASSOCIATE, A_RELEASE
 from pynetdicom.presentation import PresentationContext
 
@@ -70,6 +71,14 @@ class Conduct:
     admit: Callable[["NodeAssociation", A_ASSOCIATE], Admitted | Rejection]
 
 
+class NodeDIMSE(DIMSEServiceProvider):  # type: ignore[misc]
+    """Sends to a peer that named no maximum length, too: it takes PDUs of any (PS3.7 D.3.3.1)."""
+
+    @property
+    def maximum_pdu_size(self) -> int:
+        return super().maximum_pdu_size or 0
+
+
 class NodeAssociation(Association):  # type: ignore[misc]
     """An association of this node, in either mode; see the module."""
 
@@ -91,6 +100,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
         self.dul = FastDUL(self, self._news)
         self.dul.artim_timer.timeout = ae.acse_timeout
         self.dul._idle_timer.timeout = ae.network_timeout
+        self.dimse = NodeDIMSE(self)
         self.dimse.msg_queue = NotifyingQueue(self._news.set)
         self.stream = stream
         self.set_socket(NodeSocket(self, stream))

@@ -12,6 +12,7 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 from scp.config import Limits
+from scp.net import command
 from tests.net.nodes import (
     RunningNode,
     association_request,
@@ -30,6 +31,12 @@ StartNode = Callable[..., RunningNode]
 A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_RELEASE_RP, A_ABORT = 2, 3, 6, 7
 LENGTH_OF_THE_FIXED_PART = 74
 RELEASE = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+ECHO_REQUEST = {
+    command.AFFECTED_SOP_CLASS_UID: Verification,
+    command.COMMAND_FIELD: 0x0030,
+    command.MESSAGE_ID: 1,
+    command.COMMAND_DATA_SET_TYPE: command.NO_DATA_SET,
+}
 
 
 @pytest.fixture
@@ -210,6 +217,22 @@ def test_a_request_with_a_context_id_that_is_none_is_aborted(start_node: StartNo
     assert request[at] == 1
     request[at] = 2
     assert ask(start_node(), bytes(request)) == bytes((A_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0))
+
+
+def test_a_requestor_that_names_no_maximum_length_is_answered(start_node: StartNode) -> None:
+    """It then takes PDUs of any length (PS3.7 D.3.3.1)."""
+    request = bytearray(association_request(sop_class=Verification))
+    at = request.index(bytes((0x51, 0, 0, 4)))
+    del request[at : at + 8]
+    user_information = request.rindex(bytes((0x50, 0)), 0, at)
+    for place, size in ((2, 4), (user_information + 2, 2)):
+        length = int.from_bytes(request[place : place + size], "big") - 8
+        request[place : place + size] = length.to_bytes(size, "big")
+    with connect(start_node()) as connection:
+        connection.sendall(bytes(request))
+        assert read_pdu(connection)[0] == A_ASSOCIATE_AC
+        connection.sendall(p_data(3, command.encode(ECHO_REQUEST)))
+        assert command.number(command.decode(read_pdu(connection)[12:]), command.STATUS) == 0x0000
 
 
 def test_a_released_association_leaves_nothing(start_node: StartNode) -> None:
