@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -66,13 +67,19 @@ def examples(count: int) -> settings:
     )
 
 
+def instance_of(values: dict[str, bytes]) -> str:
+    """Return the SOP Instance UID that goes with these values: theirs, or one of a thousand."""
+    theirs = values.get("SOPInstanceUID")
+    return uid("hostile", crc32(repr(values).encode()) % 1000) if theirs is None else theirs.decode("latin-1")
+
+
 def encoded(values: dict[str, bytes]) -> bytes:
     """Return the data set of an image, implicit little endian, with these bytes as they are."""
-    base = image(0, SOPInstanceUID=uid("hostile"))
+    base = image(0)
     elements = {FIELDS[keyword]: value + b"\0" * (len(value) % 2) for keyword, value in values.items()}
     for tag, text in {
         0x00080016: str(base.SOPClassUID),
-        0x00080018: str(base.SOPInstanceUID),
+        0x00080018: instance_of(values),
         0x0020000D: str(base.StudyInstanceUID),
         0x0020000E: str(base.SeriesInstanceUID),
     }.items():
@@ -110,7 +117,7 @@ def through_the_archive(archive: Archive, folder: Path, values: dict[str, bytes]
     data_set = encoded(values)
     origin = Origin(
         values.get("SOPClassUID", str(image().SOPClassUID).encode()).decode("latin-1"),
-        values.get("SOPInstanceUID", uid("hostile").encode()).decode("latin-1"),
+        instance_of(values),
         ImplicitVRLittleEndian,
         values.get("PatientID", b"CALLER").decode("latin-1"),
     )
@@ -177,8 +184,8 @@ def test_hostile_values_over_associations(node: Node, caplog: pytest.LogCaptureF
     def every_service(values: dict[str, bytes]) -> None:
         data_set = encoded(values)
         scratch.write_bytes(data_set)
-        instance = values.get("SOPInstanceUID", uid("hostile").encode()).decode("latin-1")[:64]
-        ref = FileRef(scratch, str(image().SOPClassUID), instance, ImplicitVRLittleEndian, 0, len(data_set))
+        named = instance_of(values)[:64]
+        ref = FileRef(scratch, str(image().SOPClassUID), named, ImplicitVRLittleEndian, 0, len(data_set))
         with suppress(PeerFailed, UnicodeError, ValueError):
             list(client.sent([ref]))
         keys = {keyword: value.decode("latin-1") for keyword, value in values.items()}
