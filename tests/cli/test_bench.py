@@ -382,7 +382,7 @@ def test_a_good_peer_is_told_from_those_that_stall(here, monkeypatch, kind):
     monkeypatch.setattr(lockout, "STALLED", 5)
     with receiver(here.on_disk("receiver")) as server:
         before = threading.active_count()
-        with lockout.stalled_connections(server, kind, 5):
+        with lockout.stalled_connections(server, kind):
             served = lockout.good_peer(server, small_instances(1, 1)[0], 60, 2)
         assert threading.active_count() == before
     assert (len(served.seconds), served.failed) == (2, 0)

@@ -42,7 +42,10 @@ STALLED = 100
 STALLED_HOST = "127.0.0.2"
 
 SHARE_BEFORE = 0.25
-"""How long the usual time is looked for, and how long a peer may take to stall: a share of the trial."""
+"""How long the usual time is looked for, as a share of how long a trial takes."""
+
+PATIENCE_S = 1.5
+"""How long a stalling peer waits for what it needs: Linux asks again after 1 s where a backlog was full."""
 
 USUALLY = 20
 """Stores that tell the usual time, if they are done by then."""
@@ -158,7 +161,7 @@ def _line(name: str, kind: str, start: Start, folder: Path, *, seconds: float) -
     (image,) = small_instances(1, 1)
     with start(folder / "server") as server:
         usual = good_peer(server, image, SHARE_BEFORE * seconds, USUALLY)
-        with stalled_connections(server, kind, SHARE_BEFORE * seconds):
+        with stalled_connections(server, kind):
             then = good_peer(server, image, seconds)
     return Line(name, kind, usual, then)
 
@@ -189,12 +192,12 @@ def good_peer(server: Server, image: Instance, within_s: float, at_most: float =
 
 
 @contextlib.contextmanager
-def stalled_connections(server: Server, kind: str, patience_s: float) -> Iterator[None]:
-    """Hold :data:`STALLED` connections of *kind* while entered; each waits *patience_s* for what it needs."""
+def stalled_connections(server: Server, kind: str) -> Iterator[None]:
+    """Hold :data:`STALLED` connections of *kind* while entered."""
     stalls = list(KINDS.values()) if kind == ALL_AT_ONCE else [KINDS[kind]]
     chosen = [stalls[number % len(stalls)] for number in range(STALLED)]
     with ThreadPoolExecutor(STALLED) as pool:
-        held = list(pool.map(partial(_stall, server, patience_s), chosen))
+        held = list(pool.map(partial(_stall, server), chosen))
     ended = threading.Event()
     dripping = [one for one, stall in zip(held, chosen, strict=True) if stall is one_byte_a_second]
     drip = threading.Thread(target=_drip, args=(dripping, _request(server)[1:], ended))
@@ -208,9 +211,9 @@ def stalled_connections(server: Server, kind: str, patience_s: float) -> Iterato
             connection.close()
 
 
-def _stall(server: Server, patience_s: float, stall: Stall) -> socket.socket:
+def _stall(server: Server, stall: Stall) -> socket.socket:
     connection = socket.socket()
-    connection.settimeout(patience_s)
+    connection.settimeout(PATIENCE_S)
     with contextlib.suppress(OSError):  # a server that turns it away is one that it does not lock out
         connection.bind((STALLED_HOST, 0))
         connection.connect((HOST, server.port))
