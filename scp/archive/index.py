@@ -36,9 +36,11 @@ from sqlalchemy import (
     event,
     inspect,
     select,
+    text,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from scp.archive.prepared import Prepared
 from scp.errors import IndexChanged, IndexUnavailable
 from scp.model import HEADER_KEYWORDS
 
@@ -62,9 +64,11 @@ SQLITE_SETTINGS: Final = (
 )
 
 TAKE_TURN: Final = {
-    "sqlite": "BEGIN IMMEDIATE",
-    "postgresql": (
-        f"SELECT set_config('lock_timeout', '{BUSY_TIMEOUT_S:g}s', true), pg_advisory_xact_lock(7381024)"
+    "sqlite": Prepared(text("BEGIN IMMEDIATE")),
+    "postgresql": Prepared(
+        text(
+            f"SELECT set_config('lock_timeout', '{BUSY_TIMEOUT_S:g}s', true), pg_advisory_xact_lock(7381024)"
+        )
     ),
 }
 """How a writer waits until no other process writes, and rests on nothing that one could still change."""
@@ -199,7 +203,7 @@ class IndexDatabase:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._take_turn = TAKE_TURN.get(engine.dialect.name, "")
+        self._take_turn = TAKE_TURN.get(engine.dialect.name)
         self._writer = threading.RLock()
         self.when_rolled_back: Callable[[], None] = lambda: None
         self.made_anew = False
@@ -244,8 +248,8 @@ class IndexDatabase:
         with self._writer, _translated():
             try:
                 with self._engine.begin() as connection:
-                    if self._take_turn:
-                        connection.exec_driver_sql(self._take_turn)
+                    if self._take_turn is not None:
+                        self._take_turn.run(connection, {})
                     yield connection
             except BaseException:
                 self.when_rolled_back()

@@ -7,7 +7,7 @@ takes to answer it. The transaction stays the connection's, and errors are the o
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, Select
+from sqlalchemy import Connection, Dialect, Insert, Select, TextClause
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -15,7 +15,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 class Prepared:
     """One statement, whose values have names; they are of types that drivers take and give as they are."""
 
-    def __init__(self, statement: Select[Any] | Insert) -> None:
+    def __init__(self, statement: Select[Any] | Insert | TextClause) -> None:
         self._statement = statement
         self._compiled: dict[str, SQLCompiler] = {}
 

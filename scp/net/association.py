@@ -34,7 +34,7 @@ from scp.net import command, framing
 from scp.net.acse import NodeACSE, Rejection
 from scp.net.admission import Admitted, plain_address
 from scp.net.fastpath import FastDUL, StoreRequest
-from scp.net.framing import PIECE_BYTES, pieces
+from scp.net.framing import PIECE_BYTES, command_pdu, pieces
 from scp.net.journal import Journal, line, printable
 from scp.net.negotiation import STORE_RIGHTS, is_storage
 from scp.net.reception import Reception
@@ -198,11 +198,13 @@ class NodeAssociation(Association):  # type: ignore[misc]
 
     def send_message(self, context_id: int, encoded: bytes, data_set: bytes = b"") -> bool:
         """Send an encoded command set and data set, if any; tell whether they went out."""
+        if not data_set:
+            return self.send_pieces((command_pdu(context_id, encoded),))
         room = memoryview(bytearray(len(encoded) + min(2 * len(data_set), PIECE_BYTES) + 64))
         most = self.most_fragment_bytes
         return self.send_pieces(pieces(context_id, encoded, BytesIO(data_set), len(data_set), most, room))
 
-    def send_pieces(self, made: Iterable[memoryview]) -> bool:
+    def send_pieces(self, made: Iterable[bytes | memoryview]) -> bool:
         """Send one message, made by ``net.framing``; tell whether it went out.
 
         Raises ``OSError`` when the rest of it cannot be read: half a message may be out then.

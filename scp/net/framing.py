@@ -55,6 +55,14 @@ def pieces(
     yield room[:filled]
 
 
+def command_pdu(context_id: int, command_set: bytes) -> bytes:
+    """Return the one PDU of a message that has no data set."""
+    size = len(command_set)
+    return (
+        PDU_AND_PDV_HEADER.pack(P_DATA_TF, size + 6, size + 2, context_id, IS_COMMAND | IS_LAST) + command_set
+    )
+
+
 def _put_header(room: memoryview, context_id: int, control: int, size: int) -> int:
     PDU_AND_PDV_HEADER.pack_into(room, 0, P_DATA_TF, size + 6, size + 2, context_id, control)
     return PDU_AND_PDV_HEADER.size
