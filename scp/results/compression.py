@@ -2,9 +2,12 @@
 
 The codecs are called by name, not whatever is installed: equal pixels become equal bytes. Colour is not
 transformed, so Photometric Interpretation stays RGB.
+
+Planes come from several threads at once. RLE and JPEG-LS bear that, JPEG 2000 does not.
 """
 
 from collections.abc import Callable, Mapping
+from threading import Lock
 
 import jpeg_ls
 import numpy as np
@@ -15,6 +18,10 @@ from rle.utils import encode_pixel_data
 
 Frame = NDArray[np.generic]
 """Stored values of shape (rows, columns) or (rows, columns, samples), little endian."""
+
+_one_at_a_time = Lock()
+"""The JPEG 2000 encoder logs each step from C, by references that all its calls share: two calls at once free
+them twice, and the process dies. It holds the interpreter else, so that one by one takes no longer."""
 
 
 def _rle(frame: Frame) -> bytes:
@@ -44,14 +51,15 @@ def _jpeg_ls(frame: Frame) -> bytes:
 
 
 def _jpeg_2000(frame: Frame) -> bytes:
-    return encode_buffer(
-        frame.tobytes(),
-        frame.shape[1],
-        frame.shape[0],
-        _samples_per_pixel(frame),
-        8 * frame.dtype.itemsize,
-        frame.dtype.kind == "i",
-    )
+    with _one_at_a_time:
+        return encode_buffer(
+            frame.tobytes(),
+            frame.shape[1],
+            frame.shape[0],
+            _samples_per_pixel(frame),
+            8 * frame.dtype.itemsize,
+            frame.dtype.kind == "i",
+        )
 
 
 def _samples_per_pixel(frame: Frame) -> int:
