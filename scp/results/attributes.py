@@ -33,6 +33,9 @@ from scp.results.provenance import (
 )
 from scp.results.values import geometry_string, is_sequence, put, sequence_items
 
+UNSTATED_METHOD = "not stated in the source images"
+"""De-identification Method of sources that say nothing but that identity was removed."""
+
 
 class Presence(Enum):
     """What becomes of an attribute without a value."""
@@ -69,6 +72,14 @@ def copied_from_middle(keyword: str, section: str, presence: Presence = Presence
 
 def _source_value(keyword: str, value: Value | None) -> Any:
     return sequence_items(value) if is_sequence(keyword) and isinstance(value, str) else value
+
+
+def _deidentification_method(basis: Basis) -> Value | None:
+    """Of type 1C: whose identity was removed had it removed by some method, stated here or in codes."""
+    stated = basis.first("DeidentificationMethod") or basis.first("DeidentificationMethodCodeSequence")
+    if basis.first("PatientIdentityRemoved") == "YES" and not stated:
+        return UNSTATED_METHOD
+    return basis.first("DeidentificationMethod")
 
 
 def _rescale_type(basis: Basis) -> str | None:
@@ -143,7 +154,7 @@ TAKEN_FROM_THE_SOURCE = (
     copied("ResponsiblePersonRole", "C.7.1.1"),
     copied("ResponsibleOrganization", "C.7.1.1", TYPE_2_OF_ANIMALS),
     copied("PatientIdentityRemoved", "C.7.1.1"),
-    copied("DeidentificationMethod", "C.7.1.1"),
+    Row("DeidentificationMethod", "C.7.1.1", _deidentification_method),
     copied("DeidentificationMethodCodeSequence", "C.7.1.1"),
     copied("StudyDate", "C.7.2.1", TYPE_2),
     copied("StudyTime", "C.7.2.1", TYPE_2),

@@ -24,7 +24,9 @@ from scp.model import (
     concepts,
 )
 from scp.model.concepts import Concept
+from scp.reconstruction.planes import PlanePlan
 from scp.results.basis import Basis
+from scp.results.stored_values import stored_value_sentences
 from scp.results.values import decimal_string, is_undecodable, item
 from scp.selection import ends, holes, markers
 
@@ -134,7 +136,7 @@ def image_comments(basis: Basis) -> str:
 def derivation_description(basis: Basis, touched: Sequence[int]) -> str:
     """Return Derivation Description (ST) of an object that touches the missing images *touched*.
 
-    What is missing stands first; then operation, grid, sources, notes and software, the same in all objects.
+    What is missing stands first; then operation, grid, values, notes and software, the same in all objects.
     """
     return derivation(
         basis, touched, f"Multiplanar reformatting of {len(basis.stack)} images: {_operation(basis)}"
@@ -150,6 +152,7 @@ def derivation(basis: Basis, touched: Sequence[int], what: str) -> str:
     )
     if basis.first("Units"):
         parts.append(f"values in {basis.first('Units')}")
+    parts += stored_value_sentences(basis)
     notes = dict.fromkeys(note.code for note in basis.report.notes)
     parts += [NOTE_SENTENCES[Code(code)] for code in notes if code in NOTE_SENTENCES]
     parts.append(f"{PRODUCT} {options.software_version}, {options.engine}".rstrip(", "))
@@ -178,10 +181,19 @@ def _operation(basis: Basis) -> str:
     plan = basis.plan
     direction = plan.request.direction.lower()
     many = f", every {millimetres(plan.interval_mm)} mm" if len(plan.positions) > 1 else ""
+    coarse = f", {pixel_area(plan)}" if pixel_area(plan) else ""
     if plan.request.operation is Operation.MPR:
-        return f"{direction} thin planes{many}, Slice Thickness is the pixel size"
+        return f"{direction} thin planes{many}, Slice Thickness is the pixel size{coarse}"
     slab = SLAB_SENTENCES[plan.request.method]
-    return f"{direction} {slab} of slabs of {millimetres(plan.thickness_mm)} mm{many}"
+    return f"{direction} {slab} of slabs of {millimetres(plan.thickness_mm)} mm{many}{coarse}"
+
+
+def pixel_area(plan: PlanePlan) -> str:
+    """Return what pixels larger than voxels are made of, ``""`` where each is one sample of the volume."""
+    down, across = plan.footprint
+    if down * across == 1:
+        return ""
+    return f"each pixel the {SLAB_SENTENCES[plan.request.method]} of {down} x {across} samples over its area"
 
 
 def millimetres(value: float) -> str:

@@ -99,6 +99,23 @@ def test_private_marks_of_deidentification_survive(stack):
     assert ds.LongitudinalTemporalInformationModified == "MODIFIED"
 
 
+CODES = '[{"00080100":{"vr":"SH","Value":["113100"]},"00080102":{"vr":"SH","Value":["DCM"]}}]'
+
+
+@pytest.mark.parametrize(
+    ("stated", "method"),
+    [
+        ({"PatientIdentityRemoved": "YES"}, "not stated in the source images"),
+        ({"PatientIdentityRemoved": "YES", "DeidentificationMethod": "by hand"}, "by hand"),
+        ({"PatientIdentityRemoved": "YES", "DeidentificationMethodCodeSequence": CODES}, None),
+        ({"PatientIdentityRemoved": "NO"}, None),
+        ({}, None),
+    ],
+)
+def test_identity_that_was_removed_was_removed_by_some_method(stack, stated, method):
+    assert header(all_stating(stack, **stated)).get("DeidentificationMethod") == method
+
+
 @pytest.mark.parametrize("keyword", ["Laterality", "ImageLaterality"])
 def test_a_side_is_stated_only_where_all_sources_state_it(stack, keyword):
     left = all_stating(stack, **{keyword: "L"})

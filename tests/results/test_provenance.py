@@ -195,6 +195,21 @@ def test_derivation_description_says_planes_grid_interpolation_and_software(stac
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({}, "each pixel the mean of 2 x 3 samples over its area"),
+        (
+            {"thickness": 3.0, "method": Method.MAXIMUM_IP},
+            "slabs of 3.0 mm, every 0.7 mm, each pixel the maximum of 2 x 3 samples over its area",
+        ),
+    ],
+)
+def test_derivation_description_says_what_a_pixel_larger_than_voxels_is_made_of(stack, request_, words):
+    assert words in header(stack, replace(planned(**request_), footprint=(2, 3))).DerivationDescription
+    assert "area" not in header(stack, planned(**request_)).DerivationDescription
+
+
 def test_derivation_description_says_how_tilt_and_uneven_distances_were_handled(stack):
     notes = [Note("gantry-tilt"), Note("variable-spacing"), Note("frame-of-reference-per-slice")]
     text = header(stack, notes=notes).DerivationDescription
