@@ -64,6 +64,7 @@ class Code(StrEnum):
     LOSSY_DIFFERS = "lossy-differs"
     REJECTED = "rejected"
     POSITION_DIFFERS = "position-differs"
+    UNDECIDED = "undecided"
 
     # the request is refused
     CURRENT_IMAGE_ALONE = "current-image-alone"

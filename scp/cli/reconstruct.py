@@ -13,7 +13,7 @@ import typer
 
 from scp.cli.options import AsJSON, ConfigFile, one_of, words
 from scp.cli.output import Advance, print_json, progress
-from scp.errors import Code, Refused
+from scp.errors import Refused
 from scp.model import (
     Direction,
     Method,
@@ -130,6 +130,7 @@ def mpr(
     require_new_folder(out)
     from scp.cli.means import means
     from scp.cli.report import report_text
+    from scp.results.provenance import pixel_area
 
     with means(config, outermost(path, within)) as allowed:
         sop_class = allowed.config.results.sop_class
@@ -143,7 +144,7 @@ def mpr(
         print_json(json_of(prospect.report, path) | made)
     else:
         print(report_text(prospect.report, own_folder(path)))
-        print(f"{counted(len(prospect.plan.positions), 'plane')} and {SHEET} in {out}")
+        print("; ".join(filter(None, (_made(prospect, out), pixel_area(prospect.plan)))))
 
 
 def explain(
@@ -184,13 +185,19 @@ def explain(
         raise advised(refusal(report), report.rules.policy)
 
 
+def _made(prospect: "Prospect", out: Path) -> str:
+    return f"{counted(len(prospect.plan.positions), 'plane')} and {SHEET} in {out}"
+
+
 def advised(error: Refused, policy: Policy) -> Refused:
-    """Return *error* with what a person can do about missing images besides."""
-    if error.code != Code.MISSING_INSTANCES or policy is Policy.PAD:
+    """Return *error* with what a person can do about missing images; *policy* is the one in force."""
+    from scp.selection import MissingInstances
+
+    if not isinstance(error, MissingInstances):
         return error
-    fills = "--policy interpolate or pad" if policy is Policy.REFUSE else "--policy pad"
-    advice = f"{error.sentence.rstrip('.')}; find them, or let a policy fill them: {fills}."
-    return Refused(error.code, advice, error.comment)
+    fills = " or ".join(other for other in error.fillable if other is not policy)
+    advice = "find them" + (f", or let a policy fill them: --policy {fills}" if fills else "")
+    return Refused(error.code, f"{error.sentence.rstrip('.')}; {advice}.", error.comment)
 
 
 def _require_no_slab(option: str, *, given: bool) -> None:

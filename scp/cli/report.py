@@ -22,13 +22,17 @@ def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
     left_out = {code: number for code, number in counts(report).items() if code != Code.USED}
     if left_out:
         yield "left out       " + ", ".join(f"{code} {number}" for code, number in left_out.items())
+    if undecided := sum(row.reason == Code.UNDECIDED for row in report.rows):
+        yield f"undecided      {undecided}"
     filled = holes(report) if report.ok else ()
     if filled:
         what = "interpolated" if report.rules.policy is Policy.INTERPOLATE else "padded"
         yield f"{what:15}" + ", ".join(map(_missing, filled))
     missing = report.missing[len(filled) :]  # holes stand first
     if missing:
-        yield "missing        " + ", ".join(map(_missing, missing))
+        named = list(filter(None, map(_missing, missing)))
+        nameless = len(missing) - len(named)
+        yield "missing        " + ", ".join([*named, *([f"{nameless} unnamed"] if nameless else [])])
     for note in report.notes:
         yield f"note           {note.code}{f': {note.detail}' if note.detail else ''}"
     excluded = [row for row in report.rows if row.reason != Code.USED]

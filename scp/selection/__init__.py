@@ -7,6 +7,7 @@ of the report.
 from scp.selection.method import select
 from scp.selection.middle import NoMiddleImage, current_of_series
 from scp.selection.report import (
+    MissingInstances,
     as_json,
     counts,
     ends,
@@ -18,6 +19,7 @@ from scp.selection.report import (
 from scp.selection.stack import position_mm
 
 __all__ = [
+    "MissingInstances",
     "NoMiddleImage",
     "as_json",
     "counts",

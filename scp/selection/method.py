@@ -32,6 +32,8 @@ OTHER_NUMBERS = frozenset({Code.OTHER_ORIENTATION, Code.OTHER_STACK, Code.LOCALI
 """Reasons of images of the series whose Instance Numbers no slice of the stack can have."""
 
 
+UNDECIDED_BECAUSE = "the request was refused before this file was decided"
+
 ERROR_COMMENT_LENGTH = 64
 """Error Comment (0000,0902) is a Long String (PS3.5 table 6.2-1)."""
 
@@ -228,8 +230,10 @@ def _missing(stack: Sequence[FileFacts], lacks: Completeness, rules: SelectionRu
         for hole in holes
     ]
     sentence = f"{len(holes)} of {total} images {are(len(holes))} missing: {', '.join(names)}"
-    if rules.policy is Policy.INTERPOLATE:
-        sentence += f"; at most {rules.interpolate_at_most} in a row may be interpolated"
+    if lacks.longest_hole > rules.interpolate_at_most:
+        sentence += (
+            f"; {lacks.longest_hole} in a row, at most {rules.interpolate_at_most} may be interpolated"
+        )
     if len(stack) < rules.minimum_images:
         sentence += (
             f"; {counted(len(stack), 'image')} {are(len(stack))} here, {rules.minimum_images} are needed"
@@ -279,9 +283,7 @@ def _report(
 ) -> SelectionReport:
     used = {place(image) for image in outcome.stack}
     refusal = outcome.refusal
-    undecided = (
-        Finding(refusal.code, "the request was refused before this file was decided") if refusal else FITS
-    )
+    undecided = Finding(Code.UNDECIDED, UNDECIDED_BECAUSE) if refusal else FITS
     normal = _normal(evidence.current.header)
     chosen = Finding(Code.USED)
     rows = tuple(

@@ -13,6 +13,9 @@ from scp.selection.fitness import BY_ITSELF
 from scp.selection.method import select
 from scp.selection.sorting import in_fixed_order, place
 
+NO_IMAGE_AT_ALL = frozenset({Code.NOT_AN_IMAGE, Code.NOT_DICOM, Code.NOT_A_FILE})
+"""What a scan says of files that were never meant to be an image."""
+
 
 class NoMiddleImage(Refused):
     """No one image stands for the files; *report* is the selection that tells most of them."""
@@ -48,17 +51,16 @@ def current_of_series(
 def _which_stack(reports: Sequence[SelectionReport], by_file: bool) -> SelectionReport:
     """Return the report of the first of several stacks, turned into the question which of them is meant."""
     middles = [(_middle(report.stack), len(report.stack)) for report in reports]
-    kind = "series" if len({image.header.text("SeriesInstanceUID") for image, _ in middles}) > 1 else "stacks"
+    several = len({image.header.text("SeriesInstanceUID") for image, _ in middles}) > 1
+    kind = f"{len(reports)} {'series' if several else 'stacks'}"
     names = ", ".join(
         f"{image.path.name if by_file else image.sop_instance_uid} ({counted(count, 'image')})"
         for image, count in middles
     )
-    sentence = (
-        f"The series holds {len(reports)} stacks; ask with the SOP Instance UID of one of these: {names}."
-    )
+    sentence = f"The series holds {kind}; ask with the SOP Instance UID of one of these: {names}."
     if by_file:
-        sentence = f"{len(reports)} {kind} here: {names}; name one of these files."
-    numbers = f"{len(reports)} stacks, name an image"
+        sentence = f"{kind} here: {names}; name one of these files."
+    numbers = f"{kind}, name an image"
     return replace(reports[0], verdict=Code.WHICH_STACK, numbers=numbers, sentence=sentence)
 
 
@@ -72,7 +74,7 @@ def _selections(facts: Sequence[FileFacts], rules: SelectionRules) -> Iterator[S
     for image in images:
         if place(image) not in told:
             report = select(image, facts, rules, pixels_agree=_believed)
-            its_own = (Code.USED, Code.DUPLICATE, report.verdict)
+            its_own = (Code.USED, Code.DUPLICATE, Code.UNDECIDED, report.verdict)
             told |= {(str(row.path), row.frame) for row in report.rows if row.reason in its_own}
             told.add(place(image))
             yield report
@@ -88,8 +90,11 @@ def _middle(stack: Sequence[FileFacts]) -> FileFacts:
 
 
 def _no_image(facts: Sequence[FileFacts], rules: SelectionRules) -> Refused:
-    """Return why nothing of the series can be a slice: as the first of its files would be refused."""
-    for image in in_fixed_order(facts):
+    """Return why nothing of the series can be a slice: as the first of its images would be refused.
+
+    What is no image, a DICOMDIR or a report, is at fault only where nothing else is there.
+    """
+    for image in sorted(in_fixed_order(facts), key=lambda file: file.reason in NO_IMAGE_AT_ALL):
         return NoMiddleImage(select(image, facts, rules))
     return Refused(
         Code.TOO_FEW_IMAGES,

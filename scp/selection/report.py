@@ -12,13 +12,26 @@ from typing import Any
 from scp.errors import Code, Refused
 from scp.model import Missing, Policy, SelectionReport
 
+
+class MissingInstances(Refused):
+    """Images are missing inside the stack; by the policies in *fillable* there would be planes."""
+
+    def __init__(self, sentence: str, comment: str, fillable: tuple[Policy, ...]) -> None:
+        super().__init__(Code.MISSING_INSTANCES, sentence, comment)
+        self.args = (sentence, comment, fillable)
+        self.fillable = fillable
+
+
 DECIMALS = 4
 """Of a position in JSON: a ten thousandth of a millimetre."""
 
 
 def counts(report: SelectionReport) -> dict[str, int]:
-    """Return how many files ended with each reason, the most frequent first."""
-    tally = Counter(str(row.reason) for row in report.rows)
+    """Return how many files ended with each reason, the most frequent first.
+
+    What a refusal left undecided ended with none.
+    """
+    tally = Counter(str(row.reason) for row in report.rows if row.reason != Code.UNDECIDED)
     return dict(sorted(tally.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -89,7 +102,17 @@ def image_comments(report: SelectionReport) -> str:
 
 def refusal(report: SelectionReport) -> Refused:
     """Return the refusal of a report whose verdict is not ``ok``, ready to be raised."""
+    if report.verdict == Code.MISSING_INSTANCES:
+        return MissingInstances(report.sentence, report.numbers, _fillable(report))
     return Refused(report.verdict, report.sentence, comment=report.numbers)
+
+
+def _fillable(report: SelectionReport) -> tuple[Policy, ...]:
+    """Return the policies that would fill all holes; none where true images are too few anyway."""
+    if len(report.stack) < report.rules.minimum_images:
+        return ()
+    longest = max(Counter(hole.before for hole in holes(report)).values())
+    return (Policy.INTERPOLATE, Policy.PAD) if longest <= report.rules.interpolate_at_most else (Policy.PAD,)
 
 
 def holes(report: SelectionReport) -> tuple[Missing, ...]:

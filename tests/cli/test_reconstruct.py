@@ -6,6 +6,8 @@ from pathlib import Path
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from scp.cli import main
 from tests.builders import image, series, write
@@ -147,6 +149,52 @@ def test_the_policy_of_the_command_line_fills_a_hole(run, folder, tmp_path):
     assert "padded         5 at 8.0 mm" in run("explain", folder, "--policy", "pad")[1]
 
 
+def test_only_a_policy_that_works_is_suggested(run, folder):
+    for name in ("05", "06"):
+        (folder / f"{name}.dcm").unlink()
+    refused = run("explain", folder)[2]
+    assert refused.endswith(
+        "missing: 5, 6; 2 in a row, at most 1 may be interpolated; find them, or let a policy fill them: "
+        "--policy pad.\n"
+    )
+    assert run("mpr", folder, "--out", folder / "planes", "--policy", "interpolate")[2] == refused
+    assert run("explain", folder, "--policy", "pad")[0] == 0
+
+
+def test_no_policy_is_suggested_where_filled_slices_would_not_make_enough_images(run, folder):
+    (folder / "05.dcm").unlink()
+    refused = run("explain", folder, "--minimum", "12")[2]
+    assert refused.endswith("is missing: 5; 11 images are here, 12 are needed; find them.\n")
+    assert run("explain", folder, "--minimum", "12", "--policy", "pad")[0] == 1
+
+
+def without_geometry(k: int, **changes: object) -> Dataset:
+    """Return slice *k* with nothing that says where it lies."""
+    ds = image(k, **changes)
+    del ds.ImagePositionPatient
+    return ds
+
+
+def test_a_dicomdir_is_not_what_a_folder_is_refused_for(run, tmp_path):
+    directory = image(0, SOPClassUID=MediaStorageDirectoryStorage, SOPInstanceUID="1.0")
+    write(directory, tmp_path / "DICOMDIR")
+    write(without_geometry(1), tmp_path / "only.dcm")
+    code, out, err = run("explain", tmp_path)
+    assert code == 1
+    assert f"mpr-scp: The current image {tmp_path / 'only.dcm'}: ImagePositionPatient lacks" in err
+    assert ["DICOMDIR", "not-an-image", "it is a DICOMDIR"] in [
+        line.split(maxsplit=2) for line in out.splitlines()
+    ]
+    assert "verdict        no-geometry\n" in out
+    assert run("mpr", tmp_path, "--out", tmp_path / "planes")[2] == err
+
+
+def test_images_that_are_missing_at_an_end_without_a_number_are_counted(run, folder):
+    for path in folder.glob("*.dcm"):
+        write(image(int(path.stem) - 1, ImagesInAcquisition=15, InstanceNumber=None), path)
+    assert "missing        3 unnamed\n" in run("explain", folder)[1]
+
+
 def test_explain_lists_what_is_left_out_and_why(run, folder):
     write(image(3, PatientName="Doe^John", SOPInstanceUID="1.2.3"), folder / "stray.dcm")
     code, out, _ = run("explain", folder)
@@ -206,7 +254,7 @@ def test_a_folder_of_two_series_names_a_file_of_each_and_tells_of_every_file(run
         "mpr-scp: 2 series here: brain_06.dcm (12 images), chest_05.dcm (11 images); "
         "name one of these files.\n"
     )
-    assert "verdict        which-stack: 2 stacks, name an image" in out
+    assert "verdict        which-stack: 2 series, name an image" in out
     assert out.count("other-series ") == 12  # the count, and a line for each image of the other series
     assert run("mpr", tmp_path, "--out", tmp_path / "planes")[2] == err
     assert run("explain", tmp_path / "chest_05.dcm")[0] == 0

@@ -54,12 +54,21 @@ def test_every_file_that_was_looked_at_has_one_row():
     assert counts(report)[Code.USED] == len(report.stack) == 120
 
 
-def test_every_file_has_a_reason_also_where_the_request_is_refused_early():
+def test_what_a_refusal_left_undecided_is_not_told_to_be_what_was_refused():
     slices = series(12)
     twin = foreign("twin.dcm", 3)
     report = select(slices[0], [*slices, twin], RULES)
     assert report.verdict == Code.AMBIGUOUS_STACK and not report.stack
-    assert counts(report) == {"ambiguous-stack": 13}
+    assert {row.reason for row in report.rows} == {Code.UNDECIDED} and len(report.rows) == 13
+    assert counts(report) == {}
+
+
+def test_the_neighbours_of_a_localizer_are_not_counted_as_localizers():
+    localizer = slice_at(3, name="scout.dcm", ImageType=("ORIGINAL", "PRIMARY", "LOCALIZER"))
+    stray = foreign("stray.dcm", PatientName="Secret^Sam")
+    report = select(localizer, [*series(12), localizer, stray], RULES)
+    assert counts(report) == {Code.LOCALIZER: 1, Code.OTHER_PATIENT: 1}
+    assert image_comments(report).endswith("excluded localizer 1, other-patient 1")
 
 
 def test_json_has_the_keys_of_explain_and_paths_relative_to_the_archive():

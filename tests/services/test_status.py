@@ -8,7 +8,7 @@ import pytest
 from scp import errors
 from scp.errors import BadRequest, Code, MprScpError, PeerFailed, Refused
 from scp.model import FileFacts, SelectionReport, SelectionRules
-from scp.selection import NoMiddleImage
+from scp.selection import MissingInstances, NoMiddleImage
 from scp.services.status import CODE_OF_ERROR, STATUS_OF_CODE, STATUS_OF_ERROR, outcome_of
 
 OWN = {0xC000, 0xC001, *range(0xC010, 0xC01D), 0xC020, 0xC021, 0xC022, 0xC0FF}
@@ -30,6 +30,7 @@ def test_every_error_of_the_tree_has_a_status(cls: type[MprScpError]) -> None:
     own = {
         Refused: lambda: Refused(Code.DEADLINE, "x"),
         BadRequest: lambda: BadRequest("Rows", "x"),
+        MissingInstances: lambda: MissingInstances("x", "1 of 12", ()),
         NoMiddleImage: lambda: NoMiddleImage(
             SelectionReport(FileFacts(Path("x")), SelectionRules(), verdict=Code.NO_EXTENT)
         ),
