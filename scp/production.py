@@ -7,9 +7,9 @@ them made: their Series Instance UID is a digest of all that decides their bytes
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from scp import rendering
 from scp.config import Config
@@ -139,27 +139,64 @@ def _render(
         series=prospect.series,
         threads=config.threads,
     )
-    memory_bytes = _working_bytes(job)
-    limits = local.Limits(memory_bytes, config.deadline)
+    need, budget = MemoryNeed.of(job), workshop.budget
+    limits = local.Limits(need.total_bytes, config.deadline)
     if config.executor != LOCAL:
         cluster = dask.Cluster(config.executor.removeprefix(CLUSTER))
         pieces = cluster.run(rendering.render, job, limits, cancelled)
         yield from rendering.write_pieces(pieces, prospect.series.frames_per_object, spool)
         return
     work = rendering.FileJob(job, spool.absolute())
-    with workshop.budget.reserve(memory_bytes, cancelled):
+    with budget.reserve(need.total_bytes, cancelled, need.what, need.advice(budget.total_bytes)):
         for names in local.run(rendering.render_to_files, work, limits, cancelled):
             yield from map(spool.joinpath, names.decode().splitlines())
 
 
-def _working_bytes(job: rendering.RenderJob) -> int:
-    """Return the memory that a child needs: the volume, and what each of its threads holds."""
-    header, plane = job.stack[0].header, job.plan
-    samples = header.integer("SamplesPerPixel") or 1
-    slice_voxels = (header.integer("Rows") or 0) * (header.integer("Columns") or 0) * samples
-    slices = len(job.stack) + sum(0 < missing.before < len(job.stack) for missing in job.missing)
-    pixel_bytes = 2 * min(CHUNK, len(job.wanted)) if isinstance(plane, PlanePlan) else CURVED_TEMPORARIES
-    planes_bytes = pixel_bytes * samples * plane.rows * plane.columns
-    thread_bytes = THREAD_BYTES + VOXEL_TEMPORARIES * slice_voxels + planes_bytes
-    threads = rendering.threads_of(job.threads)
-    return 2 * slices * slice_voxels + (threads + 1) * thread_bytes + WORKING_BYTES
+@dataclass(frozen=True, slots=True)
+class MemoryNeed:
+    """What a child allocates: the volume, and what each of its threads and the reader of its planes hold.
+
+    *thread_bytes*: of one thread beside planes; *planes*: so many of *plane_bytes* are made at once by each.
+    """
+
+    volume_bytes: int
+    thread_bytes: int
+    plane_bytes: int
+    planes: int
+    threads: int
+
+    @classmethod
+    def of(cls, job: rendering.RenderJob) -> Self:
+        header, plan = job.stack[0].header, job.plan
+        samples = header.integer("SamplesPerPixel") or 1
+        slice_voxels = (header.integer("Rows") or 0) * (header.integer("Columns") or 0) * samples
+        slices = len(job.stack) + sum(0 < missing.before < len(job.stack) for missing in job.missing)
+        pixel_bytes = samples * (2 if isinstance(plan, PlanePlan) else CURVED_TEMPORARIES)
+        return cls(
+            volume_bytes=2 * slices * slice_voxels,
+            thread_bytes=THREAD_BYTES + VOXEL_TEMPORARIES * slice_voxels,
+            plane_bytes=pixel_bytes * plan.rows * plan.columns,
+            planes=min(CHUNK, len(job.wanted)),
+            threads=rendering.threads_of(job.threads),
+        )
+
+    @property
+    def total_bytes(self) -> int:
+        of_a_thread = self.thread_bytes + self.planes * self.plane_bytes
+        return self.volume_bytes + (self.threads + 1) * of_a_thread + WORKING_BYTES
+
+    @property
+    def what(self) -> str:
+        planes_bytes = (self.threads + 1) * self.planes * self.plane_bytes
+        parts = {"volume": self.volume_bytes, "planes": planes_bytes}
+        parts["all else"] = self.total_bytes - sum(parts.values())
+        return f"the reconstruction ({', '.join(f'{part} {size >> 20} MiB' for part, size in parts.items())})"
+
+    def advice(self, allowed_bytes: int) -> str:
+        """Return what would make it fit: more memory, and fewer threads or planes where these suffice."""
+        others = {
+            "ask for fewer planes at once": replace(self, planes=1),
+            "set reconstruction.threads to 1": replace(self, threads=1),
+        }
+        helps = [words for words, need in others.items() if need.total_bytes <= allowed_bytes]
+        return ", or ".join(["raise it", *helps])

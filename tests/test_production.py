@@ -23,7 +23,7 @@ from scp.isolation import local
 from scp.model import Direction, FileFacts, IsCancelled, Operation, PlaneRequest
 from scp.pipeline import Means
 from scp.planning import Prospect
-from scp.production import produce
+from scp.production import MemoryNeed, produce
 from tests.builders import series, write, write_series
 from tests.folder_means import TRANSVERSE, asked, means_of
 
@@ -191,6 +191,30 @@ def test_what_can_never_fit_is_refused_before_a_pixel_is_read(folder, spool):
         made(prospect, without_memory(folder), spool)
     assert caught.value.code == "out-of-resources"
     assert list(spool.iterdir()) == []
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("volume", "plane", "threads", "advice"),
+    [
+        (500, 8, 2, "raise it, or ask for fewer planes at once"),
+        (500, 500, 2, "raise it"),
+        (900, 8, 1, "raise it"),
+        (200, 8, 20, "raise it, or ask for fewer planes at once, or set reconstruction.threads to 1"),
+    ],
+    ids=["many planes", "one is too much", "the volume is too much", "many threads"],
+)
+def test_what_does_not_fit_is_told_what_would_and_nothing_else(volume, plane, threads, advice):
+    need = MemoryNeed(volume * MIB, 10 * MIB, plane * MIB, 32, threads)
+    assert need.total_bytes > 1000 * MIB
+    assert need.advice(1000 * MIB) == advice
+
+
+def test_a_refusal_for_memory_names_the_volume_apart_from_the_planes(folder, spool):
+    with pytest.raises(Refused, match=r"\(volume 0 MiB, planes 0 MiB, all else \d+ MiB\) needs \d+ MiB"):
+        made(prospect_of(folder, means_of(folder.parent)), without_memory(folder), spool)
 
 
 def test_a_child_has_no_longer_than_the_deadline_of_the_configuration(folder, spool):

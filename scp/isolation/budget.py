@@ -26,17 +26,19 @@ class MemoryBudget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def reserve(self, wanted_bytes: int, cancelled: IsCancelled) -> Iterator[None]:
+    def reserve(
+        self, wanted_bytes: int, cancelled: IsCancelled, what: str = "the work", advice: str = "raise it"
+    ) -> Iterator[None]:
         """Hold *wanted_bytes* while the block runs; wait for them first.
 
-        Raises ``Refused(out-of-resources)`` where they exceed the whole budget, ``Cancelled`` where nobody
-        waits any more.
+        Raises ``Refused(out-of-resources)`` where they exceed the whole budget, in a sentence that names
+        *what* needs them and ends in *advice*, ``Cancelled`` where nobody waits any more.
         """
         if wanted_bytes > self.total_bytes:
             raise Refused(
                 Code.OUT_OF_RESOURCES,
-                f"the work needs {wanted_bytes >> 20} MiB of memory and limits.memory allows "
-                f"{self.total_bytes >> 20} MiB in all; raise it, or ask for fewer planes at once",
+                f"{what} needs {wanted_bytes >> 20} MiB of memory and limits.memory allows "
+                f"{self.total_bytes >> 20} MiB in all; {advice}",
                 comment=f"{wanted_bytes >> 20} of {self.total_bytes >> 20} MiB",
             )
         self._wait_for(wanted_bytes, cancelled)
