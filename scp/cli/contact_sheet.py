@@ -18,6 +18,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
+from scp.model import counted
+from scp.results.provenance import millimetres
+
 TILE = 240  # pixels, the larger side of a picture
 MARGIN = 18  # around each picture, for the letters
 LABEL_WIDTH, LABEL_HEIGHT = 100, 14
@@ -39,6 +42,8 @@ SHOWN = (
     "WindowWidth",
 )
 """What a picture depends on besides its pixels. Three hundred references to sources take long to decode."""
+DECIMALS = 3
+"""Of a place or a distance (mm): what lies behind is the noise of decimal strings."""
 INK, PAPER, DIM = "#ebebeb", "#101010", "#969696"
 
 
@@ -200,17 +205,16 @@ def _label(ds: Dataset) -> str:
     normal = np.cross(np.array(cosines[:3], float), np.array(cosines[3:], float))
     along = float(np.array(position, float) @ normal)
     side = directions((normal if along >= 0 else -normal).tolist())
-    return f"{number}   {side} {abs(along):.1f} mm"
+    return f"{number}   {side} {millimetres(round(abs(along), DECIMALS))} mm"
 
 
 def _title(first: Dataset, last: Dataset, count: int) -> str:
     """Return what the series is, how many planes at which interval it has, and their pixel size."""
     interval = _interval_mm(first, last, count)
-    every = f" every {interval:.1f} mm" if interval else ""
-    sizes = dict.fromkeys(f"{float(size):.2f}" for size in first.get("PixelSpacing", ()))
+    every = f" every {millimetres(round(interval, DECIMALS))} mm" if interval else ""
+    sizes = dict.fromkeys(millimetres(float(size)) for size in first.get("PixelSpacing", ()))
     pixels = f", pixels of {'x'.join(sizes)} mm" if sizes else ""
-    planes = "1 plane" if count == 1 else f"{count} planes"
-    return f"{first.get('SeriesDescription', '')}   {planes}{every}{pixels}".strip()
+    return f"{first.get('SeriesDescription', '')}   {counted(count, 'plane')}{every}{pixels}".strip()
 
 
 def _interval_mm(first: Dataset, last: Dataset, count: int) -> float:

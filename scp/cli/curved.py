@@ -20,7 +20,7 @@ from scp.cli.reconstruct import (
     require_new_folder,
     whole_or_nothing,
 )
-from scp.model import MPRRequest, PlaneRequest, Vector
+from scp.model import MPRRequest, PlaneRequest, Vector, counted
 
 if TYPE_CHECKING:
     from scp.pipeline import Means
@@ -76,7 +76,8 @@ def curved(
     else:
         print(report_text(prospect.report, own_folder(path)))
         print(
-            f"{plan.columns} columns along {plan.length_mm:.1f} mm, {plan.rows} rows, {sheet.name} in {out}"
+            f"{counted(plan.columns, 'column')} along {plan.length_mm:.1f} mm, {counted(plan.rows, 'row')}, "
+            f"{sheet.name} in {out}"
         )
 
 

@@ -74,6 +74,11 @@ def load_ahead() -> None:
     local.start(preload="scp.preload")
 
 
+def _direction(text: str) -> Direction:
+    """Return what *text* names; ``axial`` is what most people call TRANSVERSE."""
+    return Direction.TRANSVERSE if text.lower() == "axial" else one_of(Direction)(text)
+
+
 def add_to(app: typer.Typer) -> None:
     app.command()(mpr)
     app.command()(explain)
@@ -82,9 +87,7 @@ def add_to(app: typer.Typer) -> None:
 def mpr(
     path: Source,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder for the planes.")],
-    direction: Annotated[
-        Direction | None, typer.Option(parser=one_of(Direction), metavar=words(Direction))
-    ] = None,
+    direction: Annotated[Direction | None, typer.Option(parser=_direction, metavar=words(Direction))] = None,
     orientation: Annotated[
         str, typer.Option(metavar="A,B,C,D,E,F", help="Row and column cosines of an oblique plane.")
     ] = "",

@@ -122,14 +122,14 @@ def test_the_title_tells_the_interval_of_the_planes_and_not_their_thickness(tmp_
     titles = []
     monkeypatch.setattr(contact_sheet, "_with_title", lambda grid, title: titles.append(title) or grid)
     planes = [
-        write(image(k, step=2.0, spacing=(0.49, 0.49), SliceThickness=5, SeriesDescription="COR"), path)
+        write(image(k, step=0.68, spacing=(0.49, 0.49), SliceThickness=5, SeriesDescription="COR"), path)
         for k in range(12)
         for path in [tmp_path / f"{k:02d}.dcm"]
     ]
     contact_sheet.write(planes, len(planes), tmp_path / "sheet.png")
     contact_sheet.write(planes[:1], 1, tmp_path / "one.png")
     assert titles == [
-        "COR   12 planes every 2.0 mm, pixels of 0.49 mm",
+        "COR   12 planes every 0.68 mm, pixels of 0.49 mm",
         "COR   1 plane, pixels of 0.49 mm",
     ]
 
@@ -159,6 +159,7 @@ def test_each_frame_of_a_multi_frame_object_has_a_place_of_its_own(tmp_path, mon
         ((0, 1, 0, 0, 0, -1), (95, 0, 80), "7   L 95.0 mm"),
         ((1, 0, 0, 0, 0, -1), (3, -20, 4), "7   A 20.0 mm"),
         ((1, 0, 0, 0, 1, 0), (3, -20, 4), "7   H 4.0 mm"),
+        ((1, 0, 0, 0, 1, 0), (3, -20, 4.68), "7   H 4.68 mm"),  # as fine as planes may follow each other
     ],
 )
 def test_a_label_says_to_which_side_a_plane_lies(orientation, position, label):

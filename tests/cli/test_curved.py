@@ -35,6 +35,8 @@ def test_columns_follow_the_line_and_rows_stand_upright_on_it(folder, tmp_path):
     assert np.array_equal(ds.pixel_array, expected)
     assert "ImagePositionPatient" not in ds
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
+    assert "13 columns along 12.0 mm, 5 rows" in done.output
+    assert "1 row," in run(folder, tmp_path / "flat", LINE, "--height", "0.5").output
 
 
 @pytest.mark.parametrize("line", ["no json", "{}", "[[1, 2]]", '[["a", 1, 2], [1, 1, 1]]'])

@@ -45,6 +45,22 @@ def test_mpr_writes_planes_and_a_contact_sheet(run, folder, tmp_path):
     assert "8 planes and contact_sheet.png" in out
 
 
+def test_axial_is_another_word_for_transverse(run, folder, tmp_path):
+    assert run("mpr", folder, "--out", tmp_path / "tra", "--direction", "Axial")[0] == 0
+    ds = pydicom.dcmread(tmp_path / "tra" / "00001.dcm")
+    assert ds.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+    assert ds.SeriesDescription.startswith("TRA")
+
+
+def test_pixels_larger_than_voxels_are_told_to_be_means(run, folder, tmp_path):
+    config = tmp_path / "node.toml"
+    config.write_text("[reconstruction]\npixel_spacing = 2.0\n")
+    _, coarse, _ = run("mpr", folder, "--out", tmp_path / "coarse", "--config", config)
+    _, fine, _ = run("mpr", folder, "--out", tmp_path / "fine")
+    assert coarse.endswith("; each pixel the mean of 1 x 2 samples over its area\n")
+    assert "samples" not in fine
+
+
 def test_planes_in_one_object_are_shown_like_planes_in_many(run, folder, tmp_path):
     config = tmp_path / "node.toml"
     config.write_text('[results]\nsop_class = "multiframe"\n')
