@@ -16,6 +16,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``promises``     what presets would yield of each series
 * ``results``      finished reconstructions, kept under a budget
 * ``decisions``    what a person settles: conflicts, removals
+* ``alterations``  stored content that is not what it was
 * ``rejections``   what rejection notes refer to
 * ``recover``, ``imports``, ``arrivals``, ``digests``, ``birth_time``, ``apart``
 """

@@ -299,6 +299,10 @@ class Archive:
         """Settle a conflict for *path*, set the other contents aside and return where; raises ``Refused``."""
         return decisions.keep(self._index, self._root, sop_instance_uid, path)
 
+    def accept(self, paths: Collection[Path]) -> tuple[Path, ...]:
+        """Take the altered files at or below *paths* for right as they are; return which they were."""
+        return decisions.accept(self._index, self._root, paths)
+
     def remove(self, sop_instance_uid: str) -> tuple[Path, ...]:
         """Delete every file of an instance and return which they were; raises ``Refused``."""
         return decisions.remove(self._index, self._root, sop_instance_uid)
@@ -323,11 +327,15 @@ class Archive:
         """Make the index anew from the files; return how many were read. Raises ``IndexUnavailable``."""
         recover.forget_everything(self._index)
         count = self._sweep.run(progress, settled_ns=0)
+        recover.forget_gone(self._index, self._root)
         recover.note_conflicts(self._index, self._root)
         return count
 
     def verify(self, progress: recover.Report = _silent) -> Iterator[recover.Damaged]:
-        """Read every instance again and yield those whose bytes are not what was stored."""
+        """Read every instance again and yield those whose bytes are not what was stored.
+
+        One is yielded each time until it holds again what was stored, is accepted, kept or removed.
+        """
         return recover.verify(self._index, self._root, progress)
 
     def instance_count(self) -> int:

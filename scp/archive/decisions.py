@@ -5,14 +5,15 @@ touched: then nothing is done, and the person is told which file to move away fi
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete
+from sqlalchemy import Connection, Row, delete, select
 
+from scp.archive import alterations
 from scp.archive.filing import sync
-from scp.archive.index import IndexDatabase, absolute_path, conflict
+from scp.archive.index import IndexDatabase, absolute_path, conflict, file
 from scp.archive.records import delete_file, rows_of_uid
 from scp.errors import Code, Refused
 from scp.model import WORK_FOLDER
@@ -24,7 +25,8 @@ def keep(index: IndexDatabase, root: Path, sop_instance_uid: str, path: Path) ->
     """Settle a conflict for the file *path*; return where the other contents went.
 
     They are set aside in the node's own folder, where no scan, query or retrieve finds them. Copies of the
-    kept content in another transfer syntax go, too: which content they hold nobody has looked at.
+    kept content in another transfer syntax go, too: which content they hold nobody has looked at. What is
+    kept is right as it is, even where it was altered after it was stored.
     Raises ``Refused`` (unknown-image) where *path* does not hold the instance, (duplicate-conflict) where
     another file is not the node's to move.
     """
@@ -39,7 +41,24 @@ def keep(index: IndexDatabase, root: Path, sop_instance_uid: str, path: Path) ->
         _only_own(root, others)
         aside = tuple(_set_aside(root, _path(root, row)) for row in others)
         _forget(connection, sop_instance_uid, others)
+        for row in rows:
+            if row not in others:
+                alterations.settle(connection, row.id)
     return aside
+
+
+def accept(index: IndexDatabase, root: Path, paths: Collection[Path]) -> tuple[Path, ...]:
+    """Take altered files at or below *paths* for right as they are; return which they were."""
+    with index.writing() as connection:
+        rows = connection.execute(select(file).where(alterations.IS_REMEMBERED)).all()
+        accepted = [
+            row
+            for row in rows
+            if alterations.is_known(row) and any(_path(root, row).is_relative_to(path) for path in paths)
+        ]
+        for row in accepted:
+            alterations.settle(connection, row.id)
+    return tuple(_path(root, row) for row in accepted)
 
 
 def remove(index: IndexDatabase, root: Path, sop_instance_uid: str) -> tuple[Path, ...]:

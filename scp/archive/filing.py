@@ -38,11 +38,18 @@ from scp.archive.index import (
 )
 from scp.archive.intake import Spooled, out_of_space_or_refused
 from scp.archive.layout import instance_name
-from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_uid
+from scp.archive.records import (
+    Digests,
+    delete_file,
+    facts_of_row,
+    insert_file,
+    rows_of_uid,
+    stamp_of_row,
+)
 from scp.archive.series_homes import SeriesHomes
-from scp.errors import IndexChanged, IndexUnavailable, MprScpError, OutOfSpace, StoreRefused
+from scp.errors import IndexChanged, IndexUnavailable, MprScpError, NotDicom, OutOfSpace, StoreRefused
 from scp.model import FileStamp, Stored
-from scp.part10 import open_regular
+from scp.part10 import open_data_set, open_regular
 
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
@@ -231,8 +238,7 @@ class Filing:
         path = absolute_path(self._root, row.folder, row.name)
         if row.transfer_syntax_uid != spooled.origin.transfer_syntax_uid:
             return False
-        status = path.stat()
-        if (status.st_size, status.st_mtime_ns) != (row.size, row.mtime_ns):
+        if FileStamp.of(path.stat()) != stamp_of_row(row):
             return _same_bytes(path, spooled)
         if row.size - row.data_set_offset != spooled.size - spooled.data_set_offset:
             return False
@@ -335,12 +341,13 @@ def _contradicts(row: Row[Any], spooled: Spooled) -> bool:
 
 
 def _same_bytes(path: Path, spooled: Spooled) -> bool:
-    """Tell whether *path* ends in the spooled data set, byte for byte."""
+    """Tell whether *path* holds the spooled data set, byte for byte and in the same transfer syntax."""
     length = spooled.size - spooled.data_set_offset
     try:
         with open_regular(path) as (read_at, stamp, _):
             start = stamp.size - length
-            if start < 0:
+            data_set = open_data_set(read_at, stamp.size)
+            if (data_set.offset, data_set.transfer_syntax_uid) != (start, spooled.origin.transfer_syntax_uid):
                 return False
             for at in range(0, length, 1 << 20):
                 size = min(1 << 20, length - at)
@@ -349,7 +356,7 @@ def _same_bytes(path: Path, spooled: Spooled) -> bool:
                 ):
                     return False
             return True
-    except OSError:
+    except (OSError, NotDicom):
         return False
 
 

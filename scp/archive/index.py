@@ -133,7 +133,10 @@ file = Table(
     Column("seen_ns", BigInteger, nullable=False),
     UniqueConstraint("folder", "name"),
 )
-"""Every file that was looked at, also those that are not DICOM. Inode and device are unsigned 64 bits."""
+"""Every file that was looked at, also those that are not DICOM. Inode and device are unsigned 64 bits.
+
+``detail`` may go on behind a line feed: ``scp.archive.alterations``.
+"""
 
 instance = Table(
     "instance",

@@ -94,6 +94,14 @@ def instance_name(sop_instance_uid: str, content: str = "") -> str:
     return f"{sop_instance_uid}_{content[:16]}.dcm" if content else f"{sop_instance_uid}.dcm"
 
 
+def is_instance_name(name: str) -> bool:
+    """Tell whether :func:`instance_name` may have made *name*, of nothing but UID and digest."""
+    uid, _, content = name.removesuffix(".dcm").partition("_")
+    return (
+        name.endswith(".dcm") and is_legal_uid(uid) and re.fullmatch(r"([0-9a-f]{16})?", content) is not None
+    )
+
+
 def _joined(words: tuple[str, ...], identity: tuple[str, ...]) -> str:
     readable = "_".join(word for word in map(_readable, words) if word).replace(".", "_")
     digest = hashlib.sha256(json.dumps(identity).encode("ascii")).digest()

@@ -92,8 +92,12 @@ def insert_file(
     digests: Digests,
     seen_ns: int,
     series_id: Callable[[Connection, Header], int],
+    memory: str = "",
 ) -> None:
-    """Write the rows of one file, in place of those it had; *data_set* is its transfer syntax and offset."""
+    """Write the rows of one file, in place of those it had; *data_set* is its transfer syntax and offset.
+
+    *memory* is what ``scp.archive.alterations`` keeps in mind of it.
+    """
     first = facts[0]
     if first.stamp is None:
         return
@@ -110,7 +114,7 @@ def insert_file(
             "inode": stamp.inode.to_bytes(INTEGER_BYTES, "big"),
             "device": stamp.device.to_bytes(INTEGER_BYTES, "big"),
             "reason": str(first.reason),
-            "detail": _plain(first.detail),
+            "detail": _plain(first.detail).replace("\n", " ") + memory,
             "preamble": first.preamble,
             "seen_ns": seen_ns,
         },
@@ -166,18 +170,15 @@ def _frames_json(facts: Sequence[FileFacts]) -> str:
     )
 
 
+def stamp_of_row(row: Row[Any]) -> FileStamp:
+    device, inode = int.from_bytes(row.device, "big"), int.from_bytes(row.inode, "big")
+    return FileStamp(device, inode, row.size, row.mtime_ns, row.ctime_ns)
+
+
 def facts_of_row(row: Row[Any], root: Path) -> tuple[FileFacts, ...]:
     """Return the facts that :func:`insert_file` was given."""
-    stamp = FileStamp(
-        int.from_bytes(row.device, "big"),
-        int.from_bytes(row.inode, "big"),
-        row.size,
-        row.mtime_ns,
-        row.ctime_ns,
-    )
-    facts = FileFacts(
-        absolute_path(root, row.folder, row.name), stamp, row.reason, row.detail, bool(row.preamble)
-    )
+    path, detail = absolute_path(root, row.folder, row.name), row.detail.partition("\n")[0]
+    facts = FileFacts(path, stamp_of_row(row), row.reason, detail, bool(row.preamble))
     if row.header is None:
         return (facts,)
     pixel_data = None

@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from sqlalchemy import Row, delete, func, select, update
 
+from scp.archive import alterations
+from scp.archive.alterations import Content
 from scp.archive.digests import digests_of, pixel_extent
 from scp.archive.filing import note_conflict
-from scp.archive.index import IndexDatabase, conflict, file, folder, instance, series
-from scp.archive.records import ALL_COLUMNS, Digests, facts_of_row
+from scp.archive.index import IndexDatabase, absolute_path, conflict, file, folder, instance, series
+from scp.archive.records import ALL_COLUMNS, Digests, delete_file, facts_of_row, stamp_of_row
 from scp.model import FileStamp, Progress
-from scp.part10 import open_regular
+from scp.part10 import open_regular, read_file
 
 ABANDONED_S: Final = 86400.0
 """Nothing that another machine receives takes longer."""
@@ -71,20 +73,37 @@ def _is_running(process_id: int) -> bool:
 
 
 def forget_everything(index: IndexDatabase) -> None:
-    """Empty the index of what it took from files; rejections and verdicts stay."""
+    """Empty the index of what it took from files; checksums, rejections and verdicts stay."""
     with index.writing() as connection:
-        for table in (instance, file, series, folder, conflict):
+        alterations.doubt_all(connection)
+        for table in (instance, series, conflict):
             connection.execute(delete(table))
+        connection.execute(update(folder).values(mtime_ns=0))
         index.when_rolled_back()
 
 
-def verify(index: IndexDatabase, root: Path, report: Report) -> Iterator[Damaged]:
-    """Read every indexed instance again and yield those that changed; digests not yet known are recorded.
+def forget_gone(index: IndexDatabase, root: Path) -> None:
+    """Take out what no sweep has read since :func:`forget_everything`, and is not there."""
+    with index.writing() as connection:
+        left = connection.execute(select(file.c.folder, file.c.name).where(file.c.ctime_ns <= 0)).all()
+        for row in left:
+            if not os.path.lexists(absolute_path(root, row.folder, row.name)):
+                delete_file(connection, row.folder, row.name)
 
-    Raises ``IndexUnavailable``.
+
+def verify(index: IndexDatabase, root: Path, report: Report) -> Iterator[Damaged]:
+    """Read every indexed instance again and yield those that were altered, until that is settled.
+
+    Recorded are checksums not yet known, and what is altered, as by a scan: who stores the instance again
+    must not be told that it is here. Raises ``IndexUnavailable``.
     """
+    known = (
+        select(file.c.id)
+        .outerjoin(instance, instance.c.file_id == file.c.id)
+        .where(instance.c.file_id.is_not(None) | alterations.IS_REMEMBERED)
+    )
     with index.reading() as connection:
-        keys = connection.scalars(select(instance.c.file_id).order_by(instance.c.file_id)).all()
+        keys = connection.scalars(known.order_by(file.c.id)).all()
     for number, key in enumerate(keys, 1):
         with index.reading() as connection:
             row = connection.execute(ALL_COLUMNS.where(file.c.id == key)).first()
@@ -97,20 +116,24 @@ def verify(index: IndexDatabase, root: Path, report: Report) -> Iterator[Damaged
 
 def _check(index: IndexDatabase, row: Row[Any], root: Path) -> Damaged | None:
     """Return the damage of one file, if there is any."""
-    facts = facts_of_row(row, root)[0]
+    path = absolute_path(root, row.folder, row.name)
     try:
-        stamp, digests = digest_row(row, root)
+        now, touched = _content(row, path, root)
     except OSError as error:
-        return Damaged(facts.path, f"it cannot be read: {error.strerror}")
-    recorded = Digests(row.header_sha256, row.pixel_sha256)
-    if not recorded.header:
-        record_digests(index, row, digests)
-        return None
-    if digests == recorded:
-        return None
-    touched = "its content changed" if stamp == facts.stamp else "it was written to since"
-    where = "Pixel Data" if digests.header == recorded.header else "the header"
-    return Damaged(facts.path, f"{touched}: {where} is not what was stored")
+        return Damaged(path, f"it cannot be read: {error.strerror}")
+    altered = alterations.alteration(row, now, touched=touched)
+    if now != alterations.held(row) or bool(altered) != alterations.is_known(row):
+        _record(index, row, now, alterations.memory(row, altered))
+    return Damaged(path, altered) if altered else None
+
+
+def _content(row: Row[Any], path: Path, root: Path) -> tuple[Content, bool]:
+    """Return what a file holds now, and whether it was written to since. Raises ``OSError``."""
+    if row.file_id is not None:
+        stamp, digests = digest_row(row, root)
+        if stamp == stamp_of_row(row):
+            return Content(digests, row.transfer_syntax_uid), False
+    return alterations.content_of(path, read_file(path, within=root)), True
 
 
 def digest_row(row: Row[Any], root: Path) -> tuple[FileStamp, Digests]:
@@ -120,12 +143,19 @@ def digest_row(row: Row[Any], root: Path) -> tuple[FileStamp, Digests]:
         return stamp, digests_of(read_at, stamp.size, row.data_set_offset, pixel_extent(facts, stamp.size))
 
 
-def record_digests(index: IndexDatabase, row: Row[Any], digests: Digests) -> None:
+def _record(index: IndexDatabase, row: Row[Any], now: Content, memory: str) -> None:
+    """Write what an indexed file holds now; of one that holds no instance any more, only what it held."""
     with index.writing() as connection:
+        if connection.execute(ALL_COLUMNS.where(file.c.id == row.id)).first() != row:
+            return  # whoever changed it meanwhile knows better
+        if row.file_id is not None or memory:
+            detail = row.detail.partition("\n")[0] + memory
+            connection.execute(update(file).where(file.c.id == row.id).values(detail=detail))
+        digests = {"header_sha256": now.digests.header, "pixel_sha256": now.digests.pixel}
         connection.execute(
             update(instance)
-            .where(instance.c.file_id == row.file_id)
-            .values(header_sha256=digests.header, pixel_sha256=digests.pixel)
+            .where(instance.c.file_id == row.id)
+            .values(digests | {"transfer_syntax_uid": now.transfer_syntax_uid})
         )
 
 

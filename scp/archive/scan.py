@@ -1,29 +1,35 @@
 """What lies in one folder: read where it is new or changed, taken from the index where it is not.
 
 A file is the one that was read while device, inode, size, mtime and ctime agree. One that changed less than
-two seconds ago may still be being written: it is read for who asks, and not indexed.
+two seconds ago may still be being written: it is read for who asks, and not indexed. One whose checksum is
+known is digested when it is read again, and that it was altered is logged and kept in mind.
 
 Nothing here writes into anybody's folder, follows a link out of the root, or enters the node's own.
 ``scp.archive.sweep`` goes through all folders.
 """
 
+import logging
 import os
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
+from scp.archive import alterations
 from scp.archive.index import IndexDatabase, file, relative_bytes
+from scp.archive.layout import is_instance_name
 from scp.archive.listing import MOST_REMEMBERED, FoldersAsTheyWere, Listing
 from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_folder, rows_of_uid
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import Code, IndexUnavailable
 from scp.model import WORK_FOLDER, FileFacts, FileStamp
 from scp.part10 import FileRead, read_file
+
+LOGGER = logging.getLogger(__name__)
 
 SETTLED_NS: Final = 2_000_000_000
 """A file or folder that changed later than this ago may still be being written."""
@@ -37,12 +43,25 @@ class Refreshed:
     unsettled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A file as it was read for the index: its checksums, if it had any, and what is kept in mind of it.
+
+    *altered* says what of it was altered, if nobody knew that yet.
+    """
+
+    read: FileRead
+    digests: Digests = field(default_factory=Digests)
+    memory: str = ""
+    altered: str = ""
+
+
 @dataclass(slots=True)
 class _Found:
     """One folder as it was read: facts by name, what the index lacks, and what it should forget."""
 
     facts: dict[bytes, tuple[FileFacts, ...]]
-    fresh: dict[bytes, FileRead]
+    fresh: dict[bytes, _Fresh]
     gone: set[bytes]
     unsettled: bool = False
 
@@ -161,10 +180,11 @@ class Scan:
                 continue
             # one from the future says nothing of its age: a clock was wrong, there or here
             young = now_ns - settled_ns < status.st_mtime_ns <= now_ns + SETTLED_NS
-            if young or read.facts[0].stamp is None:
+            fresh = None if young else _compared(read, row)
+            if fresh is None:
                 found.unsettled = True
             else:
-                found.fresh[name] = read
+                found.fresh[name] = fresh
         return found
 
     def _record(self, path: Path, found: _Found) -> None:
@@ -173,14 +193,15 @@ class Scan:
             return
         place = relative_bytes(path, self._root)
         with self._index.writing() as connection:
-            for name, read in found.fresh.items():
-                self._insert(connection, place, name, read)
+            for name, fresh in found.fresh.items():
+                self._insert(connection, place, name, fresh)
             for name in found.gone:
                 # a file filed since the folder was listed has a row that is newer than the list
                 if not os.path.lexists(path / os.fsdecode(name)):
                     delete_file(connection, place, name)
 
-    def _insert(self, connection: Connection, place: bytes, name: bytes, read: FileRead) -> None:
+    def _insert(self, connection: Connection, place: bytes, name: bytes, fresh: _Fresh) -> None:
+        read = fresh.read
         stamp = read.facts[0].stamp
         row = connection.execute(
             select(file.c.ctime_ns, file.c.mtime_ns, file.c.size).where(
@@ -189,6 +210,8 @@ class Scan:
         ).first()
         if stamp is None or (row is not None and tuple(row) == (stamp.ctime_ns, stamp.mtime_ns, stamp.size)):
             return  # intake has just written it, digests included
+        if fresh.altered:
+            _warn(os.fsdecode(name), fresh.altered)
         uid = read.facts[0].sop_instance_uid
         if rows_of_uid(connection, uid):
             self._repeated.add(uid)
@@ -198,10 +221,36 @@ class Scan:
             name,
             read.facts,
             data_set=(read.transfer_syntax_uid, read.data_set_offset),
-            digests=Digests(),
+            digests=fresh.digests,
             seen_ns=time.time_ns(),
             series_id=self._homes.id_of,
+            memory=fresh.memory,
         )
         header = read.facts[0].header
         if header.attributes:
             self._homes.recognise(connection, header, PurePath(os.fsdecode(place)))
+
+
+def _compared(read: FileRead, row: Row[Any] | None) -> _Fresh | None:
+    """Return a reading for the index, compared with what the file held; ``None`` if it is not settled."""
+    stamp = read.facts[0].stamp
+    should = None if row is None else alterations.expected(row)
+    if stamp is None:
+        return None
+    if row is None or should is None:
+        return _Fresh(read)
+    if alterations.is_as_digested(row, stamp):
+        return _Fresh(read, should.digests)
+    try:
+        now = alterations.content_of(read.facts[0].path, read)
+    except OSError:
+        return None
+    altered = alterations.alteration(row, now, touched=True)
+    news = "" if alterations.is_known(row) else altered
+    return _Fresh(read, now.digests, alterations.memory(row, altered), news)
+
+
+def _warn(name: str, altered: str) -> None:
+    """Log an alteration; what people call their files and folders may be patient data."""
+    which = name if is_instance_name(name) else "a file that people keep"
+    LOGGER.warning("%s: %s; mpr-scp verify says where it is, and what can be done", which, altered)

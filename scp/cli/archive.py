@@ -78,8 +78,18 @@ def import_(
         raise NotAllDone("; ".join(open_ends))
 
 
-def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
+def verify(
+    accept: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", exists=True, help="Take what was altered there for right from now on."),
+    ] = None,
+    config: ConfigFile = None,
+    as_json: AsJSON = False,
+) -> None:
     """Read every stored image again and compare it with its checksum.
+
+    What was altered is told each time, until the file is put back, accepted, kept beside another version by
+    conflicts keep, or removed.
 
     \b
     Example:
@@ -87,15 +97,21 @@ def verify(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     """
     with _archive_that_is_there(config) as archive, _told("verifying") as told:
         damaged = list(archive.verify(told))
+        accepted = archive.accept([path.absolute() for path in accept or ()])
+        damaged = [each for each in damaged if each.path not in accepted]
         count = archive.instance_count()
     if as_json:
         rows = [{"path": str(each.path), "detail": each.detail} for each in damaged]
-        print_json({"instances": count, "damaged": rows})
+        print_json({"instances": count, "damaged": rows, "accepted": list(map(str, accepted))})
     else:
         summary = f"{counted(count, 'instance')}, {f'{len(damaged)} not' if damaged else 'all'} as stored"
-        print("\n".join([summary, *(f"{each.path}: {each.detail}" for each in damaged)]))
+        told_apart = [f"accepted: {path}" for path in accepted]
+        print("\n".join([summary, *told_apart, *(f"{each.path}: {each.detail}" for each in damaged)]))
     if damaged:
-        raise NotAllDone(f"{len(damaged)} of {counted(count, 'instance')} not as stored; see above")
+        raise NotAllDone(
+            f"{len(damaged)} of {counted(count, 'instance')} not as stored; see above. "
+            "Put the files back, or say that they are right by --accept PATH"
+        )
 
 
 def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:

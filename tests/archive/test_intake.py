@@ -70,8 +70,7 @@ def test_the_facts_of_intake_are_those_of_a_scan(archive: Archive, store: Store)
     (from_index,) = archive.instance_files(stored.sop_instance_uid)
     archive.reindex()
     (from_file,) = archive.instance_files(stored.sop_instance_uid)
-    assert from_index.pixel_data is not None
-    assert replace(from_index, pixel_data=replace(from_index.pixel_data, sha256="")) == from_file
+    assert from_index == from_file
 
 
 def test_pixel_digests_do_not_depend_on_the_rest_of_the_data_set(archive: Archive, store: Store) -> None:

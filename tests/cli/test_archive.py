@@ -87,6 +87,23 @@ def test_a_changed_pixel_is_named_and_fails(run, messy, tmp_path):
     assert "1 of 3 instances not as stored" in err
 
 
+def test_what_was_altered_is_told_until_it_is_accepted(run, messy, tmp_path):
+    run("import", messy)
+    one, other, _ = stored(tmp_path)
+    for path in (one, other):
+        path.write_bytes(b"")
+    assert run("verify")[0] == run("reindex")[0] + 1 == 1
+    code, out, err = run("verify", "--accept", one)
+    assert (code, f"accepted: {one}" in out, f"{other}: " in out) == (1, True, True)
+    assert "--accept" in err
+    assert json.loads(run("verify", "--accept", one.parent, "--json")[1]) == {
+        "instances": 1,
+        "damaged": [],
+        "accepted": [str(other)],
+    }
+    assert run("verify")[:2] == (0, "1 instance, all as stored\n")
+
+
 def test_reindex_finds_what_the_files_say(run, messy, tmp_path):
     run("import", messy)
     for path in stored(tmp_path):
