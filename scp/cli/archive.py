@@ -131,7 +131,9 @@ def reindex(config: ConfigFile = None, as_json: AsJSON = False) -> None:
 
 @conflicts.command("list")
 def list_conflicts(config: ConfigFile = None, as_json: AsJSON = False) -> None:
-    """List the instances that came twice with different content; MPR refuses them until one is kept.
+    """List the instances that came twice with different content, and the files, until one is kept.
+
+    Where both versions turn up for one volume, its planes are refused: neither is better than the other.
 
     \b
     Example:

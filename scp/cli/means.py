@@ -17,9 +17,13 @@ from scp.production import Workshop
 
 @contextmanager
 def means(config_file: Path | None, within: Path) -> Iterator[Means]:
-    """Yield the means of one request; without a configuration it looks into *within* and below only."""
+    """Yield the means of one request; without a configuration it looks into *within* and below only.
+
+    So it does where the configured archive has nothing yet, and no peer could fill it: it is not made then.
+    """
     config = load(config_file)
-    if config_file is None:
+    fetches = any(peer.complete_from for peer in config.peers.values())
+    if config_file is None or not (fetches or config.archive.root.is_dir()):
         yield _of_folders(config, within)
         return
     from scp.archive import Archive

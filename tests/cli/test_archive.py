@@ -175,3 +175,11 @@ def test_where_there_is_no_archive_none_is_made_and_found_in_order(run, tmp_path
     assert (code, out) == (1, "")
     assert f"there is no archive at {tmp_path / 'archive'}" in err and "--config" in err
     assert not (tmp_path / "archive").exists()
+
+
+def test_explaining_a_folder_makes_no_archive_where_there_is_none(run, tmp_path):
+    for ds in series(12):
+        write(ds, tmp_path / "series" / f"{ds.InstanceNumber:02d}.dcm")
+    code, out, _ = run("explain", tmp_path / "series")
+    assert (code, "12 of 12" in out) == (0, True)
+    assert not (tmp_path / "archive").exists()
