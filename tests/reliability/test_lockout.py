@@ -28,7 +28,9 @@ def test_who_is_ended_leaves_no_server_and_no_folder(tmp_path: Path, number: int
     words = [sys.executable, "-m", "scp.cli.bench.lockout", "--seconds", "60"]
     with subprocess.Popen(words, cwd=tmp_path) as running:
         try:
-            wait_until(lambda: len(running_in(tmp_path)) > 1 or running.poll() is not None, 60)
+            wait_until(
+                lambda: any("listening" in log.read_text() for log in tmp_path.glob("*/server.log")), 60
+            )
             os.kill(running.pid, number)
             assert running.wait(60) == 128 + number
             wait_until(lambda: not running_in(tmp_path), 30)
