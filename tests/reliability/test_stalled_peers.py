@@ -22,7 +22,7 @@ from tests.services.test_store import ref
 pytestmark = pytest.mark.wire
 
 PATIENCE_S = 10.0
-
+AGAIN_S = 0.05
 
 HALF = association_request()[:50]
 
@@ -93,13 +93,37 @@ def stalling(node: RunningNode, each: int) -> Iterator[list[Stalling]]:
 LIMITS = Limits(associations=16, associations_per_peer=4)
 
 
-def served(node: RunningNode, paths: list[Path]) -> float:
-    """Be the good peer: verify and store; return how many seconds that took."""
-    begun = time.monotonic()
+@dataclass(frozen=True)
+class Service:
+    """How the good peer was served: in how many seconds, and at which of its attempts."""
+
+    seconds: float
+    attempts: int
+
+
+def served(node: RunningNode, paths: list[Path]) -> Service:
+    """Be the good peer: verify and store, and come again where the node is full for the moment.
+
+    Forty that stall hold every place for a moment where all come back at once, each as fresh as a good one;
+    that rejection is transient (PS3.8 9.3.4), and over when the first of them has been idle for long enough.
+    """
+    begun, attempts = time.monotonic(), 0
+    while True:
+        attempts += 1
+        try:
+            verify_and_store(node, paths)
+        except PeerFailed as failed:
+            if "too many associations" not in str(failed) or time.monotonic() > begun + PATIENCE_S:
+                raise
+            time.sleep(AGAIN_S)
+        else:
+            return Service(time.monotonic() - begun, attempts)
+
+
+def verify_and_store(node: RunningNode, paths: list[Path]) -> None:
     requestor = Requestor(node.config, "GOOD")
     requestor.echo(node.peer, deadline_s=PATIENCE_S)
     assert all(sent.status == 0 for sent in requestor.store(node.peer, map(ref, paths)))
-    return time.monotonic() - begun
 
 
 @pytest.mark.parametrize(
@@ -121,9 +145,12 @@ def test_a_good_peer_is_served_beside_a_hundred_that_stall(
                 beside.append(served(node, paths))
                 time.sleep(0.5)
     turns = sum(peer.turns for peer in stalled)
+    usually, then = ([one.seconds for one in services] for services in (usual, beside))
+    at_once = sum(one.attempts == 1 for one in beside)
     print(f"{len(stalled)} stall for {seconds:g} s, {turns} connections; the good peer is served")
-    print(f"{len(beside)} times, in {median(beside):.3f} s ({max(beside):.3f} s at most);")
-    print(f"alone in {median(usual):.3f} s")
+    print(f"{len(beside)} times, {at_once} at once, in {median(then):.3f} s ({max(then):.3f} s at most);")
+    print(f"alone in {median(usually):.3f} s")
+    assert at_once > len(beside) / 2
 
 
 def test_control_where_nobody_makes_room_the_good_peer_waits(
