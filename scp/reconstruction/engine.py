@@ -15,7 +15,7 @@ from scp.model import Interpolation
 from scp.reconstruction import reference
 from scp.reconstruction.engines import CHUNK, ENGINE, KERNELS
 from scp.reconstruction.planes import PlanePlan
-from scp.reconstruction.volume import Volume
+from scp.reconstruction.volume import Volume, aligned
 
 if ENGINE == KERNELS:
     from scp.reconstruction import compiled
@@ -86,7 +86,7 @@ def render_stack(
 def stack_buffers(volume: Volume, plan: PlanePlan, threads: int, planes: int) -> list[Plane]:
     """Return what ``render_stack`` writes *planes* to: a chunk for each thread, and one for the reader."""
     shape = _shape(volume, plan, min(CHUNK, planes))
-    return [np.empty(shape, volume.dtype) for _ in range(min(threads + 1, -(-planes // CHUNK)))]
+    return [aligned(shape, volume.dtype) for _ in range(min(threads + 1, -(-planes // CHUNK)))]
 
 
 def _finished(running: deque[tuple[range, Plane, Future[None]]], free: deque[Plane]) -> Iterator[Plane]:

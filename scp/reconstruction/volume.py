@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,8 @@ def read_volume(
             "complete the series, or allow interpolation or padding",
             comment=f"{len(filled)} of {geometry.slices}",
         )
-    values = _aligned((pixel_format.samples_per_pixel, geometry.slices, geometry.rows, geometry.columns))
+    shape = (pixel_format.samples_per_pixel, geometry.slices, geometry.rows, geometry.columns)
+    values: NDArray[np.int16] = aligned(shape, np.int16)
     padded = _read_stack(stack, geometry, pixel_format, values, threads or os.cpu_count() or 1)
     usable = np.ones(geometry.slices, dtype=np.bool_)
     bias = bias_of(pixel_format)
@@ -115,12 +117,13 @@ def read_volume(
     return volume
 
 
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.int16]:
-    """Return room for voxels that starts with a cache line, so that 32 neighbours lie in one, not in two."""
-    size = 2 * math.prod(shape)
+def aligned(shape: tuple[int, ...], dtype: type[np.generic] | np.dtype[np.generic]) -> NDArray[Any]:
+    """Return room for voxels or pixels that starts with a cache line: vectors of 64 bytes lie in one each."""
+    kind = np.dtype(dtype)
+    size = kind.itemsize * math.prod(shape)
     room = np.empty(size + CACHE_LINE_BYTES, np.uint8)
     start = -room.ctypes.data % CACHE_LINE_BYTES
-    return room[start : start + size].view(np.int16).reshape(shape)
+    return room[start : start + size].view(kind).reshape(shape)
 
 
 def _read_stack(

@@ -24,7 +24,7 @@ from scp.reconstruction import engine
 from scp.reconstruction.geometry import VolumeGeometry, slice_table
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan, plan
-from scp.reconstruction.volume import NOWHERE, Volume
+from scp.reconstruction.volume import NOWHERE, Volume, aligned
 
 SLICES, SIDE = 300, 512
 OUTSIDE = -1000
@@ -91,7 +91,8 @@ def volume() -> Volume:
         SIDE, SIDE, (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), SPACING_MM, SPACING_MM, positions, indices, none
     )
     pixel_format = PixelFormat(True, 1, "MONOCHROME2", 1.0, 0.0, "HU", OUTSIDE)
-    values = voxels(SLICES, SIDE)[np.newaxis]
+    values: Planes = aligned((1, SLICES, SIDE, SIDE), np.int16)
+    values[0] = voxels(SLICES, SIDE)
     return Volume(
         geometry, slice_table(geometry), pixel_format, values, 0, NOWHERE, np.ones(SLICES, np.bool_)
     )

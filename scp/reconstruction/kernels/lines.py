@@ -75,7 +75,7 @@ def stored(value, flip):
     return np.int16(min(max(np.floor(value + HALF), LOWEST), HIGHEST)) ^ flip
 
 
-@kernel
+@inlined
 def store_pair(volume, voxels, k_taps, above, j_taps, beside, low, count, storage, pixels, at):
     """Write a line of at most two rows straight to *pixels* from *at* on: the fastest way for thin planes.
 

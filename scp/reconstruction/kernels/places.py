@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numba import njit
 
-from scp.reconstruction.kernels.records import ACROSS, DOWN, DRIFT_COLUMNS, DRIFT_ROWS, HEIGHT
+from scp.reconstruction.kernels.records import DRIFT_COLUMNS, DRIFT_ROWS, HEIGHT
 
 rules = partial(njit, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "nnan"}, _nrt=False)
 """How everything here is compiled: without the interpreter's lock, no order of operations changed.
@@ -71,26 +71,15 @@ def slice_scale(below, slices):
 
 
 @kernel
-def locate(height, row, column, slices):
-    """Return the continuous index (k, j, i) of a place in the coordinates of the first slice."""
+def locate_height(height, slices):
+    """Return the continuous slice index of *height*, and the drift in rows and in columns there."""
     below = slice_below(height, slices)
     above = min(below + 1, len(slices) - 1)
     between = (height - slices[below, HEIGHT]) * slice_scale(below, slices)
     rows, columns = slices[below, DRIFT_ROWS], slices[below, DRIFT_COLUMNS]
-    j = row - (rows + between * (slices[above, DRIFT_ROWS] - rows))
-    i = column - (columns + between * (slices[above, DRIFT_COLUMNS] - columns))
-    return below + between, j, i
-
-
-@inlined
-def locate_pixel(starts, steps, slices, p, s, r, c):
-    """Return the continuous index (k, j, i) of sample *s* of plane *p* at row *r*, column *c*."""
-    return locate(
-        starts[p, s, 0] + r * steps[DOWN, 0] + c * steps[ACROSS, 0],
-        starts[p, s, 1] + r * steps[DOWN, 1] + c * steps[ACROSS, 1],
-        starts[p, s, 2] + r * steps[DOWN, 2] + c * steps[ACROSS, 2],
-        slices,
-    )
+    rows += between * (slices[above, DRIFT_ROWS] - rows)
+    columns += between * (slices[above, DRIFT_COLUMNS] - columns)
+    return below + between, rows, columns
 
 
 @inlined

@@ -27,9 +27,9 @@ from scp.reconstruction.kernels.places import (
     inside_range,
     is_inside,
     kernel,
-    locate_pixel,
+    locate_height,
 )
-from scp.reconstruction.kernels.records import ACROSS, Floats, Floats32, Pixels, Sampling, Storage
+from scp.reconstruction.kernels.records import ACROSS, DOWN, Floats, Floats32, Pixels, Sampling, Storage
 from scp.reconstruction.kernels.slabs import add, add_true, begin, finish, mix
 
 RING = 64
@@ -94,21 +94,27 @@ def make_rows(volume, starts, steps, slices, weights, sampling, storage, room, o
     planes, rows, columns = out.shape
     order, method, samples = sampling.order, sampling.method, len(weights)
     all_voxels, all_pixels = volume.reshape(-1), out.reshape(-1)
-    step, even, last_k, table_start, above = steps[ACROSS, 2], slices[:0], NO_PLACE, NO_PLACE, 0
+    step, even, table_start, last_height, last_i = steps[ACROSS, 2], slices[:0], NO_PLACE, NO_PLACE, NO_PLACE
+    k, drift_j, drift_i, above = 0.0, 0.0, 0.0, 0
+    first, last, aligned, low, high = NONE, NONE, False, NONE, NONE
     for r in range(rows):
         for p in range(planes):
             written = begun = False
             for s in range(samples):
-                k, j, i = locate_pixel(starts, steps, slices, p, s, r, NONE)
-                first, last = inside_row(k, j, i, step, volume, columns)
-                if first >= last:
-                    continue
-                if k != last_k:
-                    last_k, above = k, axis_taps(k, volume.shape[0], order, slices, room.k_taps)
+                height = starts[p, s, 0] + r * steps[DOWN, 0]
+                if height != last_height:
+                    last_height = height
+                    k, drift_j, drift_i = locate_height(height, slices)
+                    above = axis_taps(k, volume.shape[0], order, slices, room.k_taps)
                     drop_padded_slices(slices, room.k_taps, above)
+                j = starts[p, s, 1] + r * steps[DOWN, 1] - drift_j
+                i = starts[p, s, 2] + r * steps[DOWN, 2] - drift_i
+                if i != last_i:
+                    last_i = i
+                    first, last, aligned, low, high = across(i, step, volume.shape[2], columns, order)
+                if first >= last or not (is_inside(k, volume.shape[0]) and is_inside(j, volume.shape[1])):
+                    continue
                 beside = axis_taps(j, volume.shape[1], order, even, room.j_taps)
-                aligned = is_aligned(i, step, last, volume.shape[2], order)
-                low, high = span(i, step, first, last, volume.shape[2], order, aligned)
                 if samples == 1 and above * beside <= 2 and aligned:
                     at, count = np.uint64((p * rows + r) * columns + first), last - first
                     store_pair(
@@ -185,11 +191,16 @@ def take(method, sample_weight, beside, first, last, has_holes, room):
 
 
 @kernel
-def inside_row(k, j, i, step, volume, columns):
-    """Return the pixels [first, last) of a row that are inside the volume."""
-    if not (is_inside(k, volume.shape[0]) and is_inside(j, volume.shape[1])):
-        return 0, 0
-    return inside_range(i, step, -0.5 - EDGE, volume.shape[2] - 0.5 + EDGE, NONE, columns)
+def across(i, step, size, columns, order):
+    """Return what holds for all rows of pixels that start at *i*.
+
+    The pixels [first, last) that are inside the volume, whether each is one column of voxels, and the voxels
+    [low, high) that they are made of.
+    """
+    first, last = inside_range(i, step, -0.5 - EDGE, size - 0.5 + EDGE, NONE, columns)
+    aligned = is_aligned(i, step, last, size, order)
+    low, high = span(i, step, first, last, size, order, aligned)
+    return first, last, aligned, low, high
 
 
 @kernel
