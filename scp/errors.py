@@ -178,7 +178,14 @@ class IndexChanged(IndexUnavailable):
 
 
 class PeerFailed(MprScpError):
-    """The other application entity refused, failed, or stayed silent."""
+    """The other application entity refused, failed, or stayed silent; *short* is for an Error Comment."""
+
+    def __init__(self, sentence: str, short: str = "") -> None:
+        super().__init__(sentence, short)
+        self.short = short or sentence
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class DecodingFailed(MprScpError):

@@ -4,7 +4,7 @@ What the other end answers is shown as it came, Error Comment (0000,0902) includ
 says why it refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +28,7 @@ from scp.model import counted
 
 if TYPE_CHECKING:
     from scp.config import Peer
-    from scp.net.queries import Retrieved
+    from scp.net.queries import Retrieved, RetrieveFailed
     from scp.net.requestor import Requestor
     from scp.net.sending import Sent
 
@@ -161,10 +161,12 @@ def move(
     from scp.cli.identifier import identifier
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
-    destination = _ae_title(aem, "--aem")
+    destination, asked = _ae_title(aem, "--aem"), identifier(keys)
     with progress("moving"):
-        done = requestor.move(
-            peer, identifier(keys), destination, root_model=_root(patient_root), silence_s=deadline
+        done = _to_its_end(
+            lambda: requestor.move(
+                peer, asked, destination, root_model=_root(patient_root), silence_s=deadline
+            )
         )
     _print_retrieve(done, f"to {aem}", as_json)
 
@@ -193,7 +195,11 @@ def get(
     requestor, peer = _ends(host, port, aec, aet, deadline)
     with progress("retrieving") as advance:
         sink = FolderSink(out, lambda count: advance(count, 0))
-        done = requestor.get(peer, identifier(keys), sink, root_model=_root(patient_root), silence_s=deadline)
+        done = _to_its_end(
+            lambda: requestor.get(
+                peer, identifier(keys), sink, root_model=_root(patient_root), silence_s=deadline
+            )
+        )
     _print_retrieve(done, f"in {out}", as_json)
 
 
@@ -231,7 +237,19 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _print_retrieve(done: "Retrieved", where: str, as_json: bool) -> None:
+def _to_its_end(retrieve: "Callable[[], Retrieved]") -> "Retrieved | RetrieveFailed":
+    """Return how a retrieve ended, and not raise it where nothing of it worked: the bar goes first."""
+    from scp.net.queries import RetrieveFailed
+
+    try:
+        return retrieve()
+    except RetrieveFailed as failure:
+        return failure
+
+
+def _print_retrieve(ended: "Retrieved | RetrieveFailed", where: str, as_json: bool) -> None:
+    failure = ended if isinstance(ended, Exception) else None
+    done = ended.done if isinstance(ended, Exception) else ended
     counts = {"completed": done.completed, "warning": done.warning, "failed": done.failed}
     if as_json:
         print_json(
@@ -242,8 +260,10 @@ def _print_retrieve(done: "Retrieved", where: str, as_json: bool) -> None:
                 "error_comment": done.error_comment,
             }
         )
-    else:
+    elif not failure:
         print(f"{counted(done.completed + done.warning, 'image')} {where}")
+    if failure:
+        raise failure
     if done.failed:
         raise NotAllDone(
             f"{done.failed} of {sum(counts.values())} failed: {_status(done.status, done.error_comment)}"

@@ -12,6 +12,7 @@ from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
 from scp.net.association import NodeAssociation
+from scp.net.declined import Declined, declined_of_ours
 from scp.net.encoders import Encoder
 from scp.net.outgoing import Deadline, NothingAccepted, associate, end, release
 from scp.net.sending import Kind, Originator, Sent, StoreUser, contexts_for, takes
@@ -25,6 +26,7 @@ UNUSED_AT_MOST_S = 5.0
 class LazySender:
     """See the module. A context manager: released at the end, aborted when something is raised.
 
+    *declined* tells what the peer said of the contexts that ``takes`` asked about and that it did not accept.
     Raises ``PeerFailed`` when the association cannot be had or is lost; a status is returned, not raised.
     """
 
@@ -38,6 +40,7 @@ class LazySender:
         encoder: Encoder,
     ) -> None:
         self.peer = peer
+        self.declined = Declined()
         self._config = config
         self._local_ae_title = local_ae_title
         self._originator = originator
@@ -69,13 +72,16 @@ class LazySender:
         """Return which of the SOP classes, stored in this transfer syntax, the peer takes, and in which."""
         kinds = [Kind(uid, transfer_syntax_uid) for uid in sop_class_uids]
         self._kinds |= dict.fromkeys(kinds)
+        offered = (transfer_syntax_uid, *self._encoder.targets(transfer_syntax_uid))
         try:
             association = self._ready_for(kinds[0])
-        except NothingAccepted:
+        except NothingAccepted as error:
+            self.declined = declined_of_ours(error.contexts, sop_class_uids, offered)
             return {}
         except PeerFailed as error:
             raise self._named(error) from error
         self._unused_since = time.monotonic()
+        self.declined = declined_of_ours(association.rejected_contexts, sop_class_uids, offered)
         return takes(association, sop_class_uids, transfer_syntax_uid, self._encoder)
 
     def send(self, ref: FileRef) -> Sent:
@@ -98,7 +104,8 @@ class LazySender:
         return self._ended
 
     def _named(self, error: PeerFailed) -> PeerFailed:
-        return PeerFailed(f"{self.peer.name or self.peer.ae_title}: {error}")
+        name = self.peer.name or self.peer.ae_title
+        return PeerFailed(f"{name}: {error}", f"{name}: {error.short}")
 
     def _give_up(self) -> None:
         """End what is left of the association."""

@@ -9,7 +9,7 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from errno import EINPROGRESS
@@ -53,7 +53,11 @@ LOOK_EVERY_S = 0.2
 
 
 class NothingAccepted(PeerFailed):
-    """The peer associates, and accepts none of the contexts."""
+    """The peer associates, and accepts none of *contexts*."""
+
+    def __init__(self, sentence: str, short: str = "", contexts: Sequence[PresentationContext] = ()) -> None:
+        super().__init__(sentence, short)
+        self.contexts = contexts
 
 
 @dataclass(slots=True)
@@ -66,6 +70,10 @@ class Deadline:
 
     def __post_init__(self) -> None:
         self._ends = time.monotonic() + self.seconds
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._ends
 
     @property
     def left_s(self) -> float:
@@ -126,8 +134,8 @@ def associate(
         if deadline.cancelled():
             raise Cancelled("nobody waits for this peer any more")
         if _is_acceptance(answer):
-            raise NothingAccepted(_why_nothing(association))
-        raise PeerFailed(_why_not(answer))
+            raise _nothing_accepted(association.rejected_contexts)
+        raise _not_associated(answer, deadline)
     return association
 
 
@@ -158,34 +166,41 @@ def _is_acceptance(answer: Any) -> bool:
     return isinstance(answer, A_ASSOCIATE) and answer.result == 0x00
 
 
-def _why_not(answer: Any) -> str:
+def _not_associated(answer: Any, deadline: Deadline) -> PeerFailed:
     if answer is None or isinstance(answer, A_ABORT) or answer.result is None:
-        return "the association was not answered, or aborted"
+        if deadline.is_over:
+            within = f"within {deadline.seconds:g} s"
+            return PeerFailed(f"the association was not answered {within}", f"no answer {within}")
+        return PeerFailed("the association was not answered, or aborted", "association aborted")
     reason = REJECTED_BECAUSE.get((answer.result_source, answer.diagnostic), "unknown reason")
-    return f"the association was rejected: {reason}"
+    return PeerFailed(f"the association was rejected: {reason}", f"rejected: {reason}")
 
 
-def _why_nothing(association: NodeAssociation) -> str:
-    """Return why no context was accepted, the reason first: an Error Comment may hold no more."""
-    results = {context.result for context in association.rejected_contexts}
+def _nothing_accepted(contexts: Sequence[PresentationContext]) -> NothingAccepted:
+    results = {context.result for context in contexts}
     reason = NOTHING_BECAUSE[results.pop()] if len(results) == 1 and results <= NOTHING_BECAUSE.keys() else ""
-    return f"{reason}{': ' if reason else ''}no presentation context was accepted"
+    what = "no presentation context was accepted"
+    return NothingAccepted(f"{reason}: {what}" if reason else what, reason, contexts)
 
 
 def _connect(config: Config, peer: Peer, deadline: Deadline) -> Stream:
     if not peer.host or not peer.port:
-        raise PeerFailed("has no host and port in its [peers] table, so it cannot be called")
+        raise PeerFailed(
+            "has no host and port in its [peers] table, so it cannot be called", "no host and port"
+        )
     try:
         connection = _connected(peer.host, peer.port, deadline)
     except OSError as error:
-        raise PeerFailed(f"no connection to {peer.host}:{peer.port}: {error.strerror or error}") from error
+        why = f"{error.strerror or error}"
+        raise PeerFailed(f"no connection to {peer.host}:{peer.port}: {why}", why) from error
     try:
         if peer.tls:
             connection = _secured(config, connection, peer, deadline)
         return Stream(connection, stall_s=config.limits.message_deadline)
     except OSError as error:
         connection.close()
-        raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {failure_text(error)}") from error
+        why = failure_text(error)
+        raise PeerFailed(f"TLS with {peer.host}:{peer.port} failed: {why}", f"TLS failed: {why}") from error
     except (PeerFailed, Cancelled):
         connection.close()
         raise

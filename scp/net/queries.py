@@ -63,6 +63,15 @@ class Retrieved:
     unasked: tuple[str, ...] = ()
 
 
+class RetrieveFailed(PeerFailed):
+    """Nothing of a retrieve worked, and *done* is how it ended."""
+
+    def __init__(self, sentence: str, done: Retrieved) -> None:
+        super().__init__(sentence)
+        self.args = (sentence, done)
+        self.done = done
+
+
 def context_of(association: NodeAssociation, sop_class_uid: UID) -> PresentationContext:
     """Return the context that was accepted for a SOP class. Raises ``PeerFailed``."""
     for context in association.accepted_contexts:
@@ -126,15 +135,13 @@ def retrieved(
     stored: tuple[Stored, ...] = (),
     unasked: tuple[str, ...] = (),
 ) -> Retrieved:
-    """Return how a retrieve in *context* ended. Raises ``PeerFailed`` unless something of it worked."""
-    if response.Status != SUCCESS and response.Status not in RETRIEVE_WARNINGS:
-        raise PeerFailed(f"{type(response).__name__.replace('_', '-')} ended with {status_text(response)}")
+    """Return how a retrieve in *context* ended. Raises ``RetrieveFailed`` unless something of it worked."""
     failed: tuple[str, ...] = ()
     if response.Identifier is not None:
         with contextlib.suppress(PeerFailed):
             listed = decoded(response.Identifier, context).get("FailedSOPInstanceUIDList") or ()
             failed = (str(listed),) if isinstance(listed, str) else tuple(map(str, listed))
-    return Retrieved(
+    done = Retrieved(
         status=response.Status,
         completed=response.NumberOfCompletedSuboperations or 0,
         failed=response.NumberOfFailedSuboperations or 0,
@@ -144,6 +151,10 @@ def retrieved(
         stored=stored,
         unasked=unasked,
     )
+    if response.Status != SUCCESS and response.Status not in RETRIEVE_WARNINGS:
+        service = type(response).__name__.replace("_", "-")
+        raise RetrieveFailed(f"{service} ended with {status_text(response)}", done)
+    return done
 
 
 def status_text(response: Any) -> str:

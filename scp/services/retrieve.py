@@ -23,6 +23,7 @@ from scp.config import Config, Peer
 from scp.errors import Code, PeerFailed, Refused
 from scp.model import Event, FileRef, Planned, Produced
 from scp.net.association import NodeAssociation, Request
+from scp.net.declined import Declined, declined_of_theirs
 from scp.net.encoders import Encoder
 from scp.net.lazy_sender import LazySender
 from scp.net.sending import Originator, Sent, StoreUser, takes
@@ -40,6 +41,7 @@ from scp.services.status import (
     Outcome,
     is_our_fault,
     outcome_of,
+    sentence_for_log,
     trace,
 )
 from scp.services.sub_operations import Counts, SubOperations
@@ -86,6 +88,7 @@ class _SameAssociation:
         self._association = association
         self._encoder = encoder
         self._ended = False
+        self.declined = Declined()
         self._user = StoreUser(
             association, deadline_s, encoder, lambda: self._ended or self._association.gone
         )
@@ -94,6 +97,7 @@ class _SameAssociation:
         return self._user.send(ref)
 
     def takes(self, sop_class_uids: Collection[str], transfer_syntax_uid: str) -> dict[str, str]:
+        self.declined = declined_of_theirs(self._association, sop_class_uids)
         return takes(self._association, sop_class_uids, transfer_syntax_uid, self._encoder)
 
     def expect(self, refs: Iterable[FileRef]) -> None:
@@ -125,6 +129,7 @@ class _Retrieve:
         self._requesting = requesting_of(association, request, destination, sender.takes)
         self._told = time.monotonic()
         self._given_up = threading.Event()
+        self._why = ""
 
     def run(self) -> Answered:
         """Do it, and send the final response unless nobody is there any more."""
@@ -143,7 +148,8 @@ class _Retrieve:
             raise
         if self._association.gone:
             return Answered(Outcome(CANCEL), self._said(work) | {"requestor": "gone"})
-        return Answered(self._finish(work, self._is_cancelled() and not work.complete), self._said(work))
+        outcome = self._finish(work, self._is_cancelled() and not work.complete)
+        return Answered(outcome, self._said(work))
 
     def _said(self, work: SubOperations) -> dict[str, object]:
         """Return what the log tells beside the status."""
@@ -154,6 +160,7 @@ class _Retrieve:
             "completed": counts.completed,
             "failed": counts.failed,
             "warning": counts.warning,
+            "why": self._why or counts.first_sentence,
         }
 
     def _is_cancelled(self) -> bool:
@@ -201,23 +208,27 @@ class _Retrieve:
             outcome, remaining = Outcome(CANCEL), counts.remaining
             _respond(self._association, self._request, outcome, counts, remaining, counts.failed_uids)
         elif work.error is not None and not counts.done:
-            outcome = _told_of(work.error)
+            outcome = self._told_of(work.error)
             _respond(self._association, self._request, outcome)
         else:
             counts.fail_the_rest()
             own = work.error if not isinstance(work.error, PeerFailed) else None
-            outcome = _told_of(own) if own else _summary(counts)
+            outcome = self._told_of(own) if own else _summary(counts)
             _respond(self._association, self._request, outcome, counts, None, counts.failed_uids)
         return outcome
+
+    def _told_of(self, error: Exception) -> Outcome:
+        """Return the outcome of a retrieve that *error* ended, and keep for the log what else it says."""
+        if isinstance(error, Refused) and error.code == Code.NO_CONTEXT and self._sender.declined.sentence:
+            declined = self._sender.declined
+            error = Refused(error.code, f"{error.sentence} ({declined.sentence})", declined.short)
+        self._why = sentence_for_log(error)
+        return outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
 
 
 def _destination(config: Config, ae_title: str) -> Peer | None:
     peers = config.peers.values()
     return next((peer for peer in peers if peer.destination and peer.ae_title == ae_title), None)
-
-
-def _told_of(error: Exception) -> Outcome:
-    return outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
 
 
 def _summary(counts: Counts) -> Outcome:

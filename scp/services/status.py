@@ -111,6 +111,20 @@ CODE_OF_ERROR: Mapping[type[MprScpError], str] = {
 }
 """What Error Comment says where an error carries no code; everything else is ``internal``."""
 
+TOLD_IN_FULL = frozenset(
+    {
+        Code.NOT_AUTHORIZED,
+        Code.MISSING_INSTANCES,
+        Code.TOO_FEW_IMAGES,
+        Code.WHICH_STACK,
+        Code.NO_CONTEXT,
+        Code.RESULT_STALE,
+        Code.DEADLINE,
+        Code.OUT_OF_RESOURCES,
+    }
+)
+"""Refusals whose sentence holds numbers, UIDs and titles only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -132,8 +146,17 @@ def outcome_of(error: Exception, *, trace_id: str = "") -> Outcome:
     code = _nearest(CODE_OF_ERROR, type(error), Code.INTERNAL)
     comment = f"{code}: see log {trace_id}" if status == INTERNAL and trace_id else str(code)
     if isinstance(error, PeerFailed):
-        comment = printable(f"{code}: {error}").replace("\\", "/")
+        comment = printable(f"{code}: {error.short}").replace("\\", "/")
     return Outcome(status, comment[:64])
+
+
+def sentence_for_log(error: Exception) -> str:
+    """Return what the log tells of *error* beside its Error Comment.
+
+    Nothing where the sentence names files, or quotes what was sent: either may be patient data.
+    """
+    told = isinstance(error, PeerFailed) or (isinstance(error, Refused) and error.code in TOLD_IN_FULL)
+    return str(error) if told else ""
 
 
 def is_our_fault(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from scp.model import Event, Failed, FileRef, Planned, Produced
 from scp.net.sending import Sent
 from scp.net.statuses import SOP_CLASS_NOT_SUPPORTED, SUCCESS
 from scp.services.context import Events
-from scp.services.status import outcome_of
+from scp.services.status import outcome_of, sentence_for_log
 
 
 class Sender(Protocol):
@@ -27,12 +27,13 @@ class Sender(Protocol):
 
 @dataclass(slots=True)
 class Counts:
-    """The sub-operations of one retrieve."""
+    """The sub-operations of one retrieve; of the first that failed why, briefly and in a sentence."""
 
     completed: int = 0
     failed: int = 0
     warning: int = 0
     first_failure: str = ""
+    first_sentence: str = ""
     changed: bool = False
     known: bool = False
     _planned: int = 0
@@ -73,11 +74,12 @@ class Counts:
         else:
             self.fail(uid, f"0x{sent.status:04X} {sent.error_comment}".strip())
 
-    def fail(self, uid: str, why: str) -> None:
-        """Count one object that was not sent, or could not be made."""
+    def fail(self, uid: str, why: str, sentence: str = "") -> None:
+        """Count one object that was not sent, or could not be made; *sentence* says more than *why*."""
         self._settle(uid)
         self.failed += 1
-        self.first_failure = self.first_failure or why
+        if not self.first_failure:
+            self.first_failure, self.first_sentence = why, sentence
         self._failed_uids.append(uid)
 
     def fail_the_rest(self) -> None:
@@ -148,7 +150,8 @@ class SubOperations(threading.Thread):
         elif isinstance(event, Produced):
             self._send(event.ref)
         elif isinstance(event, Failed):
-            self.counts.fail(event.uid, outcome_of(event.error).error_comment)
+            why = outcome_of(event.error).error_comment
+            self.counts.fail(event.uid, why, sentence_for_log(event.error))
 
     def _send(self, ref: FileRef) -> None:
         self._idle.clear()
@@ -168,7 +171,7 @@ class SubOperations(threading.Thread):
 
     def _lost(self, ref: FileRef, error: PeerFailed) -> None:
         """Count an object that found no destination; nothing more is made for one that is gone."""
-        self.counts.fail(ref.sop_instance_uid, str(error))
+        self.counts.fail(ref.sop_instance_uid, error.short, str(error))
         if self.made_here:
             raise error
         self._sender = _Nowhere(error)

@@ -222,6 +222,24 @@ def test_a_refusal_shows_status_and_error_comment(run, twin):
     assert "missing-instances: 2 of 120 (7, 8)" in err
 
 
+def test_a_retrieve_of_which_nothing_worked_is_json_too(run, twin):
+    twin.held = series(2)
+    twin.refuses = frozenset(ds.SOPInstanceUID for ds in twin.held)
+    code, out, err = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE", "--json")
+    told = json.loads(out)
+    assert (code, told["status"], told["completed"], told["failed"]) == (1, "0xA702", 0, 2)
+    assert set(told["failed_sop_instance_uids"]) == twin.refuses
+    assert err.startswith("mpr-scp: C-MOVE ended with status 0xA702")
+
+
+def test_a_refused_retrieve_is_json_too(run, twin):
+    twin.refusal = Dataset()
+    twin.refusal.Status, twin.refusal.ErrorComment = 0xC011, "missing-instances: 2 of 120 (7, 8)"
+    code, out, _ = run("move", "--aem", "TWIN", "-k", "QueryRetrieveLevel=IMAGE", "--json")
+    told = json.loads(out)
+    assert (code, told["status"], told["error_comment"]) == (1, "0xC011", twin.refusal.ErrorComment)
+
+
 def test_get_writes_what_comes_into_a_folder(run, twin, tmp_path):
     twin.held = series(2)
     code, out, _ = run("get", "--out", tmp_path / "got", "-k", "QueryRetrieveLevel=IMAGE")

@@ -1,6 +1,7 @@
 """Receivers that take only some classes or transfer syntaxes get what they take (PS3.4 C.4.2, C.4.3)."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -110,14 +111,30 @@ def test_a_source_class_that_is_configured_gives_way_to_a_capture(tmp_path: Path
     assert {ds.SOPClassUID for ds in dest.received} == {SecondaryCaptureImageStorage}
 
 
-def test_a_destination_that_takes_neither_is_told_of_no_context(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("takes", "syntax", "said"),
+    [
+        (MRImageStorage, ExplicitVRLittleEndian, "class not supported: Secondary Capture, CT"),
+        (CTImageStorage, JPEGLSLossless, "class not supported: Secondary Capture; transfer"),
+    ],
+)
+def test_a_destination_that_takes_neither_is_named_with_what_it_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, takes: UID, syntax: UID, said: str
+) -> None:
+    caplog.set_level(logging.INFO)
     with (
-        destination(MRImageStorage) as dest,
+        destination(takes, syntaxes=(syntax,)) as dest,
         node_with(tmp_path / "a", dest) as client,
-        pytest.raises(PeerFailed, match="status 0xC020, no-context"),
+        pytest.raises(PeerFailed, match="status 0xC020, no-context: ") as failed,
     ):
         client.move("DEST", **PLANES)
     assert dest.received == []
+    assert said in str(failed.value)
+    (told,) = [
+        record.getMessage() for record in caplog.records if "C-MOVE association" in record.getMessage()
+    ]
+    assert "Secondary Capture Image Storage" in told and "CT Image Storage" in told
+    assert "each was offered in Explicit VR Little Endian" in told
 
 
 def test_a_refusal_still_calls_nobody(tmp_path: Path) -> None:

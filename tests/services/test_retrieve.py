@@ -1,5 +1,7 @@
 """C-MOVE and C-GET: sub-operations, counts, refusals, and an end whatever happens (PS3.4 C.4.2, C.4.3)."""
 
+import logging
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -297,8 +299,13 @@ def test_all_failed_is_a_failure(start_node: StartNode, tmp_path: Path) -> None:
     assert listed is not None and len(listed.FailedSOPInstanceUIDList) == 3
 
 
-@pytest.mark.parametrize("how", ["down", "rejects"])
-def test_a_destination_that_cannot_be_had_fails_all(start_node: StartNode, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "why"), [("down", "Connection refused"), ("rejects", "rejected: our AE title is not known there")]
+)
+def test_a_destination_that_cannot_be_had_fails_all_and_the_reason_is_told(
+    start_node: StartNode, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str, why: str
+) -> None:
+    caplog.set_level(logging.INFO)
     pair = Pair(start_node)
     pair.fill(series(3), tmp_path / "in")
     if how == "down":
@@ -310,6 +317,25 @@ def test_a_destination_that_cannot_be_had_fails_all(start_node: StartNode, tmp_p
     final, listed = move(pair.node)[-1]
     assert (final.Status, counts(final)) == (0xA702, (None, 0, 3, 0))
     assert listed is not None and len(listed.FailedSOPInstanceUIDList) == 3
+    assert final.ErrorComment == f"3 of 3 failed: D: {why}"
+    assert f'{why}" status=0xA702' in caplog.text
+
+
+def test_planes_for_a_destination_that_is_silent_end_with_how_long_was_waited(start_node: StartNode) -> None:
+    def events(cancelled: Any) -> Iterator[Event]:
+        yield Planned(("1.2.3",))
+        yield Produced(FileRef(Path("x"), CTImageStorage, "1.2.3", ExplicitVRLittleEndian, 0, 0))
+
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        silent = Peer(ae_title="DEST", host="127.0.0.1", port=hole.getsockname()[1], destination=True)
+        node = start_node(
+            ae_title="NODE",
+            mpr=MprTwin(events=events),
+            peers={"SILENT": silent, "C": caller("CALLER")},
+            limits=Limits(negotiation_deadline=0.5),
+        )
+        final, _ = move(node)[-1]
+    assert (final.Status, final.ErrorComment) == (0xA702, "1 of 1 failed: SILENT: no answer within 0.5 s")
 
 
 def dies_after(node: RunningNode, count: int) -> Callable[[Any], None]:

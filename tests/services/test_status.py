@@ -8,6 +8,7 @@ import pytest
 from scp import errors
 from scp.errors import BadRequest, Code, MprScpError, PeerFailed, Refused
 from scp.model import FileFacts, SelectionReport, SelectionRules
+from scp.net.queries import Retrieved, RetrieveFailed
 from scp.selection import MissingInstances, NoMiddleImage
 from scp.services.status import CODE_OF_ERROR, STATUS_OF_CODE, STATUS_OF_ERROR, outcome_of
 
@@ -31,6 +32,7 @@ def test_every_error_of_the_tree_has_a_status(cls: type[MprScpError]) -> None:
         Refused: lambda: Refused(Code.DEADLINE, "x"),
         BadRequest: lambda: BadRequest("Rows", "x"),
         MissingInstances: lambda: MissingInstances("x", "1 of 12", ()),
+        RetrieveFailed: lambda: RetrieveFailed("x", Retrieved(0xA702)),
         NoMiddleImage: lambda: NoMiddleImage(
             SelectionReport(FileFacts(Path("x")), SelectionRules(), verdict=Code.NO_EXTENT)
         ),
