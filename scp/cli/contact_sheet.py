@@ -73,7 +73,7 @@ def _read(planes: Iterable[Path], count: int, most: int) -> tuple[dict[int, Data
         wanted = {index for index in (0, *chosen, every - 1) if index // frames == number}
         if wanted:
             whole, pixels = _object(path)
-            read |= {index: _plane(whole, pixels, index % frames) for index in wanted}
+            read |= {index: _reduced(_plane(whole, pixels, index % frames)) for index in wanted}
     if not read:
         raise ValueError("no plane to show")
     return read, chosen, every
@@ -117,6 +117,32 @@ def _copy(source: Dataset, target: Dataset) -> None:
             target.add(copy(source[keyword]))
 
 
+def _reduced(ds: Dataset) -> Dataset:
+    """Give *ds* its values through the Modality LUT, no more of them than its picture shows; return it.
+
+    This is done while the next planes are made: little is left for when the last one is there.
+    """
+    row_spacing, column_spacing = map(float, ds.get("PixelSpacing", (1, 1)))
+    height, width = ds.pixels.shape[0] * row_spacing, ds.pixels.shape[1] * column_spacing
+    scale = TILE / max(height, width)
+    ds.size = max(1, round(width * scale)), max(1, round(height * scale))
+    if ds.pixels.ndim == 2:
+        ds.sample = _real_values(ds)
+        ds.pixels = np.asarray(apply_modality_lut(ds.pixels, ds), np.float32)
+    if math.prod(ds.size) < math.prod(ds.pixels.shape[:2]):
+        ds.pixels = np.asarray(Image.fromarray(ds.pixels).resize(ds.size, Image.Resampling.BILINEAR))
+    return ds
+
+
+def _real_values(ds: Dataset) -> NDArray[np.float64]:
+    """Return a sample of the values of a plane, padding left out where there are others."""
+    step = max(1, max(ds.pixels.shape) // 75)
+    sample = ds.pixels[::step, ::step]
+    values = np.asarray(apply_modality_lut(sample, ds), float)
+    real = values[sample != ds.PixelPaddingValue] if "PixelPaddingValue" in ds else values.ravel()
+    return real if real.size else values.ravel()
+
+
 def _give_window(planes: Sequence[Dataset]) -> None:
     """Give gray planes without a window one for all: all values of theirs but the outermost percents.
 
@@ -126,18 +152,9 @@ def _give_window(planes: Sequence[Dataset]) -> None:
     lacking = [ds for ds in gray if not ("WindowWidth" in ds and "WindowCenter" in ds)]
     if not lacking:
         return
-    low, high = np.percentile(np.concatenate([_real_values(ds) for ds in lacking]), (1, 99))
+    low, high = np.percentile(np.concatenate([ds.sample for ds in lacking]), (1, 99))
     for ds in lacking:
         ds.WindowCenter, ds.WindowWidth = (low + high) / 2, max(high - low, 1e-6)
-
-
-def _real_values(ds: Dataset) -> NDArray[np.float64]:
-    """Return a sample of the values of a plane, padding left out where there are others."""
-    step = max(1, max(ds.pixels.shape) // 150)
-    sample = ds.pixels[::step, ::step]
-    values = np.asarray(apply_modality_lut(sample, ds), float)
-    real = values[sample != ds.PixelPaddingValue] if "PixelPaddingValue" in ds else values.ravel()
-    return real if real.size else values.ravel()
 
 
 def _tile(ds: Dataset) -> Image.Image:
@@ -159,22 +176,15 @@ def _tile(ds: Dataset) -> Image.Image:
 
 def _picture(ds: Dataset) -> Image.Image:
     """Return the pixels through their window, 8 bits, in the shape that Pixel Spacing gives them."""
-    pixels: NDArray[np.generic] = ds.pixels
-    if pixels.ndim == 2:
-        pixels = _windowed(pixels, ds)
-    row_spacing, column_spacing = map(float, ds.get("PixelSpacing", (1, 1)))
-    height, width = pixels.shape[0] * row_spacing, pixels.shape[1] * column_spacing
-    scale = TILE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return Image.fromarray(pixels.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+    pixels = _windowed(ds) if ds.pixels.ndim == 2 else ds.pixels
+    return Image.fromarray(pixels.astype(np.uint8)).resize(ds.size, Image.Resampling.BILINEAR)
 
 
-def _windowed(stored: NDArray[np.generic], ds: Dataset) -> NDArray[np.float64]:
+def _windowed(ds: Dataset) -> NDArray[np.float32]:
     """Return greys from 0 to 255: through the first window, linear."""
-    values = np.asarray(apply_modality_lut(stored, ds), float)
     center, width = _first(ds.WindowCenter), _first(ds.WindowWidth)
     low, high = center - width / 2, center + width / 2
-    grey = np.clip((values - low) / max(high - low, 1e-6), 0, 1) * 255
+    grey: NDArray[np.float32] = np.clip((ds.pixels - low) * (255 / max(high - low, 1e-6)), 0, 255)
     return 255 - grey if ds.get("PhotometricInterpretation") == "MONOCHROME1" else grey
 
 

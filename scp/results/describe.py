@@ -5,6 +5,8 @@ once, and cut where planes differ; UIDs follow from everything that decides a by
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
@@ -107,7 +109,8 @@ def _identity(basis: Basis, storage: StorageClass) -> str:
     return digest(
         {
             "sources": source_digests(basis.stack),
-            "plan": basis.plan,
+            "plan": replace(basis.plan, sources=(), filled=()),
+            "touched": _runs_of_equals(zip(basis.plan.sources, basis.plan.filled, strict=True)),
             "stored": basis.pixel_format,
             "options": basis.options,
             "class": storage.sop_class_uid,
@@ -118,6 +121,11 @@ def _identity(basis: Basis, storage: StorageClass) -> str:
             "words": [series_description(basis), image_comments(basis), derivation_description(basis, ())],
         }
     )
+
+
+def _runs_of_equals(values: Iterable[object]) -> list[tuple[object, int]]:
+    """Return each value with how often it comes in a row: hundreds of planes may touch the same sources."""
+    return [(value, len(list(group))) for value, group in groupby(values)]
 
 
 def _common(basis: Basis, storage: StorageClass, identity: str) -> Dataset:

@@ -89,6 +89,12 @@ def test_other_planes_are_another_result(stack, change):
     assert not uids(stack) & uids(stack, planned(**change))
 
 
+def test_planes_that_touch_other_sources_are_another_result(stack):
+    one_less = replace(planned(), sources=((0,) * 11, *planned().sources[1:]))
+    assert not uids(stack) & uids(stack, one_less)
+    assert not uids(stack, one_less) & uids(stack, replace(one_less, sources=one_less.sources[::-1]))
+
+
 def test_another_padding_value_is_another_result(stack):
     assert not uids(stack) & uids(stack, stored=replace(CT, padding_value=-1000))
 
