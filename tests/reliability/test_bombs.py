@@ -7,9 +7,11 @@ import re
 import signal
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
@@ -110,6 +112,22 @@ def test_a_header_that_claims_too_much_is_taken_or_refused_in_bounded_memory(dis
         (disk / "archive" / "theirs.dcm").write_bytes(bytes(128) + b"DICM" + BOMBS[name])
         archive.reindex()
     assert peak.grown < BOUND
+
+
+def test_control_a_node_that_decodes_what_it_is_sent_is_noticed(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SpooledInstance._append
+
+    def append(incoming: SpooledInstance, parts: list[bytes]) -> None:
+        dcmread(BytesIO(b"".join(parts)), force=True)
+        real(incoming, parts)
+
+    monkeypatch.setattr(SpooledInstance, "_append", append)
+    with pytest.raises(RecursionError):
+        test_a_header_that_claims_too_much_is_taken_or_refused_in_bounded_memory(
+            disk, "100,000 sequences nested"
+        )
 
 
 @functools.cache

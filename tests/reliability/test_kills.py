@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from scp.model import FileRef
 from scp.part10 import file_ref
 from tests.archive.conftest import sent
 from tests.builders import image, series, uid, write
+from tests.net.nodes import wait_until
 from tests.reliability.nodes import Client, Mortal, Served, copied_in, in_threads, planes_of, unguarded
 from tests.reliability.test_crash_states import settings_of
 
@@ -143,21 +144,47 @@ def wait_for_a_worker(served: Served, known: set[int], seconds: float = 60) -> s
     return new
 
 
-def test_a_killed_child_is_answered_and_the_next_request_works(served: Served) -> None:
+@contextmanager
+def storing(served: Served, folder: Path) -> Iterator[list[Sender]]:
+    """Let clients store while entered; the node is killed at the end."""
+    senders = [Sender(folder, number) for number in range(CLIENTS)]
+    begun = Countdown(CLIENTS)
+    work = [partial(sender.send_until_it_dies, served.client, begun.one) for sender in senders]
+    together = threading.Thread(target=in_threads, args=work)
+    together.start()
+    try:
+        begun.wait()
+        yield senders
+    finally:
+        served.kill()
+        together.join()
+
+
+def counts(senders: list[Sender]) -> list[int]:
+    return [len(sender.acknowledged) for sender in senders]
+
+
+def test_killed_children_are_answered_and_the_next_request_works_and_stores_go_on(
+    served: Served, tmp_path: Path
+) -> None:
     client, keys = served.client, planes_of(image().SeriesInstanceUID)
     process_id, answers = served.pid, []
-    for _ in range(3):
-        known = served.workers()
-        asking = threading.Thread(target=lambda: answers.append(served.client.get_status(**keys)))
-        asking.start()
-        for worker in wait_for_a_worker(served, known):
-            os.kill(worker, signal.SIGKILL)
-        asking.join(60)
+    with storing(served, tmp_path / "out") as senders:
+        for _ in range(3):
+            known = served.workers()
+            asking = threading.Thread(target=lambda: answers.append(served.client.get_status(**keys)))
+            asking.start()
+            for worker in wait_for_a_worker(served, known):
+                os.kill(worker, signal.SIGKILL)
+            asking.join(60)
+        killed = counts(senders)
+        assert client.get_status(**keys)[0] == 0x0000
+        wait_until(lambda: all(now > then for now, then in zip(counts(senders), killed, strict=True)), 60)
+        assert served.pid == process_id and served.process is not None and served.process.poll() is None
     assert len(answers) == 3
     for status, comment in answers:
         assert (status, comment[:8]) in ((0xC0FF, "internal"), (0xB000, ""), (0xA702, "")), answers
-    assert client.get_status(**keys)[0] == 0x0000
-    assert served.pid == process_id and served.process is not None and served.process.poll() is None
+    assert losses(tmp_path / "archive", senders) == []
 
 
 def test_a_stopped_child_is_refused_by_the_deadline(tmp_path: Path) -> None:
