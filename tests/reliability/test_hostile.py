@@ -3,6 +3,7 @@
 import logging
 import re
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
@@ -303,15 +304,21 @@ def _break_a_stored_file(served: Served) -> None:
 
 
 @pytest.mark.wire
-def test_patient_data_is_in_no_log_and_no_temporary_name(tmp_path: Path) -> None:
-    with Served(tmp_path) as served:
+def test_patient_data_is_in_no_log_and_no_temporary_name_or_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tempfile.TemporaryDirectory()  # a short name: the fork server's socket lies there
+    monkeypatch.setenv("TMPDIR", temporary.name)
+    with temporary, Served(tmp_path) as served:
         every_kind_of_trouble(served, tmp_path / "out")
         names = [p.name for folder in SPOOLED for p in (served.root / folder).rglob("*")]
+        contents = [p.read_bytes() for p in Path(temporary.name).rglob("*") if p.is_file()]
     log = served.log.read_text()
     assert len(log.splitlines()) > 30
     leaks = [line for line in log.splitlines() if CANARY in line or "19010203" in line]
     assert leaks == []
     assert [name for name in names if CANARY in name] == []
+    assert [content for content in contents if CANARY.encode() in content] == []
 
 
 @pytest.mark.wire
