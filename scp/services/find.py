@@ -21,6 +21,7 @@ from scp.net import command
 from scp.net.association import NodeAssociation, Request
 from scp.net.journal import printable
 from scp.part10.header import Encoding
+from scp.services import mpr_keys
 from scp.services.answered import Answered
 from scp.services.context import Requesting, ServiceContext
 from scp.services.identifier import decoded
@@ -81,6 +82,7 @@ def _answer(
     context: ServiceContext, association: NodeAssociation, request: Request, said: dict[str, object]
 ) -> Outcome:
     identifier = decoded(request.message.Identifier, request.transfer_syntax)
+    said["without_effect"] = ",".join(mpr_keys.without_effect(identifier))
     requesting = requesting_of(association, request)
     said["level"] = printable(str(identifier.get("QueryRetrieveLevel", "")))[:16]
     answers = _answers(context, association, request, identifier, requesting)

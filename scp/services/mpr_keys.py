@@ -124,6 +124,16 @@ def stated_of(identifier: Dataset, keywords: tuple[str, ...]) -> Header:
     return Header(stated)
 
 
+def without_effect(identifier: Dataset) -> tuple[str, ...]:
+    """Return the keys that are given, are understood, and change nothing of what is made."""
+    if not has_trigger(identifier):
+        return ()
+    thin = texts(identifier, TRIGGER) == (Operation.MPR,)
+    one_plane = bool(texts(identifier, "ImagePositionPatient")) and not is_header(identifier)
+    cannot_apply = {"RenderingMethod": thin, "ReformattingInterval": one_plane}
+    return tuple(key for key, cannot in cannot_apply.items() if cannot and texts(identifier, key))
+
+
 def texts(identifier: Dataset, keyword: str) -> tuple[str, ...]:
     """Return the values of an attribute as text, without padding; none where it is absent or empty.
 

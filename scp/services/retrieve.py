@@ -27,6 +27,7 @@ from scp.net.declined import Declined, declined_of_theirs
 from scp.net.encoders import Encoder
 from scp.net.lazy_sender import LazySender
 from scp.net.sending import Originator, Sent, StoreUser, takes
+from scp.services import mpr_keys
 from scp.services.answered import Answered
 from scp.services.context import Events, ServiceContext
 from scp.services.identifier import decoded
@@ -130,6 +131,7 @@ class _Retrieve:
         self._told = time.monotonic()
         self._given_up = threading.Event()
         self._why = ""
+        self._without_effect = ""
 
     def run(self) -> Answered:
         """Do it, and send the final response unless nobody is there any more."""
@@ -157,6 +159,7 @@ class _Retrieve:
         return {
             "destination": destination.ae_title if destination else "",
             "made_here": "yes" if work.made_here else "",
+            "without_effect": self._without_effect,
             "completed": counts.completed,
             "failed": counts.failed,
             "warning": counts.warning,
@@ -171,6 +174,7 @@ class _Retrieve:
     def _open(self) -> tuple[Events, bool]:
         """Return the events, and whether they are of a reconstruction. Raises ``Refused``."""
         identifier = decoded(self._request.message.Identifier, self._request.transfer_syntax)
+        self._without_effect = ",".join(mpr_keys.without_effect(identifier))
         if self._context.mpr is not None:
             events = self._context.mpr.events_of(identifier, self._requesting, self._is_cancelled)
             if events is not None:

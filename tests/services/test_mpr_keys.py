@@ -133,6 +133,22 @@ def test_a_missing_level_means_image_when_an_image_is_named() -> None:
     assert mpr_keys.request_of(ds, CORONAL).sop_instance_uid == "1.2.3.4"
 
 
+@pytest.mark.parametrize(
+    ("keys", "idle"),
+    [
+        ({"RenderingMethod": "MAXIMUM_IP"}, ("RenderingMethod",)),
+        ({"RenderingMethod": None}, ()),
+        ({"ReformattingInterval": 2.0}, ()),
+        ({"ReformattingInterval": 2.0, "ImagePositionPatient": [0, 0, 5]}, ("ReformattingInterval",)),
+        ({"ReformattingInterval": 2.0, "ImagePositionPatient": [0, 0, 5], "SOPClassUID": "1.2"}, ()),
+        ({"RenderingMethod": "MAXIMUM_IP", "ReformattingOperationType": "SLAB"}, ()),
+        ({"RenderingMethod": "MAXIMUM_IP", "ReformattingOperationType": None}, ()),
+    ],
+)
+def test_keys_that_change_nothing_are_known(keys: dict[str, Any], idle: tuple[str, ...]) -> None:
+    assert mpr_keys.without_effect(identifier(**{"ReformattingOperationType": "MPR"} | keys)) == idle
+
+
 def test_empty_keys_and_wild_cards_say_nothing_of_the_current_image() -> None:
     ds = identifier(
         ReformattingOperationType="MPR", PatientName="R*", PatientID="", Modality="CT", SeriesNumber="7"

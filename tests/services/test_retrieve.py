@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,19 @@ def test_our_own_fault_is_told_by_the_id_of_its_trace(
     final, listed = move(Pair(start_node, MprTwin(events=broken)).node)[-1]
     assert final.Status == 0xC0FF and is_bare(final, listed) and "Roe" not in final.ErrorComment
     assert final.ErrorComment.removeprefix("internal: see log ") in caplog.text
+
+
+def test_a_key_that_cannot_apply_is_told_in_the_log(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nothing(cancelled: Any) -> Iterator[Event]:
+        yield Planned(())
+
+    caplog.set_level(logging.INFO)
+    keys = deepcopy(KEYS)
+    keys.ReformattingOperationType, keys.RenderingMethod = "MPR", "MAXIMUM_IP"
+    assert move(Pair(start_node, MprTwin(events=nothing)).node, keys)[-1][0].Status == 0x0000
+    assert "without_effect=RenderingMethod" in caplog.text
 
 
 def test_a_destination_that_is_not_configured_is_unknown(start_node: StartNode) -> None:
