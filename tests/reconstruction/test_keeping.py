@@ -18,10 +18,17 @@ def unset(monkeypatch, tmp_path):
     return monkeypatch
 
 
-def test_a_folder_that_the_environment_names_is_obeyed(unset):
-    unset.setenv(keeping.VARIABLE, "/somewhere")
+def test_a_folder_that_the_environment_names_holds_one_for_each_state_of_the_source(unset, tmp_path):
+    unset.setenv(keeping.VARIABLE, str(tmp_path / "named"))
     keeping.settle()
-    assert os.environ[keeping.VARIABLE] == "/somewhere"
+    assert os.environ[keeping.VARIABLE] == str(tmp_path / "named" / f"kernels-{keeping.digest()}")
+
+
+def test_a_child_process_finds_the_kernels_of_its_parent(unset):
+    keeping.settle()
+    settled = os.environ[keeping.VARIABLE]
+    keeping.settle()
+    assert os.environ[keeping.VARIABLE] == settled
 
 
 def test_kernels_are_kept_beside_their_source(unset):

@@ -2,9 +2,9 @@
 
 numba knows a kept kernel by the file that it stands in and does not see that another file, of functions that
 it calls, has changed. A digest of all files here names the folder, so nothing stale is ever found. It lies
-beside the source, or where that cannot be written in the user's cache folder, or else in a temporary one.
-``NUMBA_CACHE_DIR`` in the environment decides alone. numba reads it once, when it is first imported, which
-is why this has to happen before.
+in the folder that ``NUMBA_CACHE_DIR`` in the environment names, else beside the source, or where that cannot
+be written in the user's cache folder, or else in a temporary one. numba reads the variable once, when it is
+first imported, which is why this has to happen before.
 """
 
 import os
@@ -17,9 +17,9 @@ VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def settle() -> None:
-    """Tell numba where to keep kernels, unless the environment does."""
-    if not os.environ.get(VARIABLE):
-        name = f"kernels-{digest()}"
+    """Tell numba where to keep kernels, unless a parent of this process has."""
+    name = f"kernels-{digest()}"
+    if Path(os.environ.get(VARIABLE, "")).name != name:
         os.environ[VARIABLE] = str(next(folder / name for folder in _parents() if _is_ours(folder / name)))
 
 
@@ -32,6 +32,8 @@ def digest() -> str:
 
 
 def _parents() -> Iterator[Path]:
+    if os.environ.get(VARIABLE):
+        yield Path(os.environ[VARIABLE]).absolute()
     yield Path(__file__).parent / "__pycache__"
     yield Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "mpr-scp"
     yield Path(tempfile.mkdtemp(prefix="mpr-scp-"))
