@@ -35,6 +35,8 @@ PIXEL_DATA: Final = 0x7FE00010
 PIXEL_TAGS: Final = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 """Pixel Data, Float Pixel Data, Double Float Pixel Data."""
 
+_PIXEL_GROUP: Final = PIXEL_DATA >> 16
+
 LONG_VRS: Final = frozenset(
     vr.encode() for vr in ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
 )
@@ -151,6 +153,10 @@ class _Walk:
         """
         wanted = self.wanted
         while at < size and not self.pixel[0]:
+            if encoding.explicit:
+                at = base + self.pass_short(data, at - base, min(len(data), size - base), encoding)
+                if at == size:
+                    break
             try:
                 tag, vr, length, value = self.head(data, at - base, encoding)
                 if tag in PIXEL_TAGS:
@@ -177,6 +183,25 @@ class _Walk:
             except _Short:
                 break
             at = after + base
+        return at
+
+    def pass_short(self, data: bytes, at: int, end: int, encoding: Encoding) -> int:
+        """Pass elements of short VR that end before *end*, as :meth:`run` would, in a loop without calls.
+
+        Nearly all of a header are; return where the first stands that is not.
+        """
+        unpack, wanted, left = _EXPLICIT_HEAD[encoding.little].unpack_from, self.wanted, self.left
+        while at + 8 <= end and left:
+            group, element, vr, length = unpack(data, at)
+            after = at + 8 + length
+            if vr not in SHORT_VRS or group >= _PIXEL_GROUP or after > end:
+                break
+            tag = group << 16 | element
+            if wanted is None or tag in wanted:
+                self.elements[tag] = RawElement(vr, data[at + 8 : after], encoding)
+            at = after
+            left -= 1
+        self.left = left
         return at
 
     def skip_sequence(self, data: bytes, at: int, encoding: Encoding) -> int:
