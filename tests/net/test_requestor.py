@@ -157,7 +157,7 @@ def test_an_associated_peer_that_stays_silent_ends_at_the_deadline(requestor: Re
 def test_what_failed_leaves_no_thread(requestor: Requestor, script: Callable[..., Script]) -> None:
     before = threading.active_count()
     hole = script(lambda _: hole.done.wait(10))
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(PeerFailed):
             requestor.echo(hole.peer, deadline_s=0.1)
     wait_until(lambda: threading.active_count() <= before + 1)

@@ -189,7 +189,7 @@ def test_killed_children_are_answered_and_the_next_request_works_and_stores_go_o
 
 def test_a_stopped_child_is_refused_by_the_deadline(tmp_path: Path) -> None:
     copied_in(series(60, rows=256, columns=256), tmp_path / "archive" / "theirs")
-    settings = '[node]\nport = 0\n[archive]\nroot = "archive"\n[reconstruction]\ndeadline = "3 s"\n'
+    settings = '[node]\nport = 0\n[archive]\nroot = "archive"\n[reconstruction]\ndeadline = "2 s"\n'
     with Served(tmp_path, settings) as running:
         keys, answers = planes_of(image().SeriesInstanceUID), []
         asking = threading.Thread(target=lambda: answers.append(running.client.get_status(**keys)))

@@ -83,7 +83,7 @@ def test_control_a_node_that_waits_for_its_peers_does_not_end(tmp_path: Path) ->
         assert node.process is not None
         node.process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
-            node.process.wait(SHUTDOWN_DEADLINE_S + 2.0)
+            node.process.wait(SHUTDOWN_DEADLINE_S + 1.0)
 
 
 NEWCOMER = """
@@ -401,7 +401,7 @@ def test_control_a_node_that_keeps_descriptors_is_seen_to_grow(tmp_path: Path) -
         before = least_size(node)
         for _ in range(5):
             node.client.echo()
-        assert has_grown(before, size_once_settled(node, before, 2.0))
+        assert has_grown(before, size_once_settled(node, before, 0.2))
 
 
 def has_grown(before: Size, after: Size) -> bool:
