@@ -141,12 +141,16 @@ class Refused(MprScpError):
 
 
 class BadRequest(Refused):
-    """An attribute of the request is wrong; *keyword* names it."""
+    """An attribute of the request is wrong; *keyword* names it.
 
-    def __init__(self, keyword: str, sentence: str) -> None:
+    *for_log* is said in logs instead of a sentence that quotes text of the request.
+    """
+
+    def __init__(self, keyword: str, sentence: str, for_log: str = "") -> None:
         super().__init__(Code.BAD_REQUEST, sentence, keyword)
-        self.args = (keyword, sentence)
+        self.args = (keyword, sentence, for_log)
         self.keyword = keyword
+        self.for_log = for_log or sentence
 
 
 class StoreRefused(MprScpError):

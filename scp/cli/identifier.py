@@ -59,11 +59,11 @@ def _element(name: str, value: str) -> DataElement:
     read = NUMBERS.get(vr)
     try:
         typed: Any = [read(part) for part in value.split("\\")] if read and value else value
-    except ValueError:
+        return DataElement(tag, vr, typed, validation_mode=pydicom_config.IGNORE)
+    except (ValueError, TypeError, OverflowError):
         raise typer.BadParameter(
             f"{value!r} is no value for {name}, whose VR is {vr}", param_hint="-k"
         ) from None
-    return DataElement(tag, vr, typed, validation_mode=pydicom_config.IGNORE)
 
 
 def _tag(name: str) -> int:

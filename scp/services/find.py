@@ -35,6 +35,7 @@ from scp.services.status import (
     Outcome,
     is_our_fault,
     outcome_of,
+    sentence_for_log,
     trace,
 )
 
@@ -71,6 +72,7 @@ def serve(context: ServiceContext, association: NodeAssociation, request: Reques
     except Cancelled:
         outcome = Outcome(CANCEL)
     except Exception as error:
+        said["why"] = sentence_for_log(error)
         outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
     if association.gone:
         return Answered(outcome, said | {"requestor": "gone"})

@@ -32,7 +32,8 @@ def decoded(identifier: BytesIO | None, transfer_syntax: UID) -> Dataset:
         for element in found:  # values decode lazily: what is broken shall show here
             _ = element.value
     except Exception as error:  # pydicom raises whatever it likes for hostile bytes
-        raise BadRequest("Identifier", f"the identifier cannot be decoded: {error}") from error
+        sentence = "the identifier cannot be decoded"
+        raise BadRequest("Identifier", f"{sentence}: {error}", sentence) from error
     return found
 
 

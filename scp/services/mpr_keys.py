@@ -38,6 +38,14 @@ from scp.selection.identity import STATED_GEOMETRY, STATED_KEYWORDS
 
 TRIGGER = "ReformattingOperationType"
 
+OF_THE_TRIGGER = (
+    "ReformattingOperationInitialViewDirection",
+    "ReformattingThickness",
+    "ReformattingInterval",
+    "RenderingMethod",
+)
+"""Keys that say nothing without the trigger."""
+
 LEVELS = ("SERIES", "IMAGE")
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -127,7 +135,7 @@ def stated_of(identifier: Dataset, keywords: tuple[str, ...]) -> Header:
 def without_effect(identifier: Dataset) -> tuple[str, ...]:
     """Return the keys that are given, are understood, and change nothing of what is made."""
     if not has_trigger(identifier):
-        return ()
+        return tuple(key for key in OF_THE_TRIGGER if texts(identifier, key))
     thin = texts(identifier, TRIGGER) == (Operation.MPR,)
     one_plane = bool(texts(identifier, "ImagePositionPatient")) and not is_header(identifier)
     cannot_apply = {"RenderingMethod": thin, "ReformattingInterval": one_plane}
@@ -167,7 +175,8 @@ def _number(keyword: str, text: str) -> float | int:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise BadRequest(keyword, f"{keyword} is {text!r}; a number is needed")
+        needed = "a number is needed"
+        raise BadRequest(keyword, f"{keyword} is {text!r}; {needed}", f"{keyword}: {needed}")
     return int(number) if dictionary_VR(keyword) == "IS" and number == int(number) else number
 
 
@@ -189,9 +198,8 @@ class _Given:
         if not found:
             return default
         if len(found) > 1 or found[0] not in list(words):
-            raise BadRequest(
-                keyword, f"{keyword} is {'/'.join(found)!r}; one of {', '.join(words)} is needed"
-            )
+            needed = f"one of {', '.join(words)} is needed"
+            raise BadRequest(keyword, f"{keyword} is {'/'.join(found)!r}; {needed}", f"{keyword}: {needed}")
         return words(found[0])
 
     def length(self, keyword: str, default: float) -> float:

@@ -14,8 +14,10 @@ import threading
 import time
 from collections.abc import Collection, Generator, Iterable
 from io import BytesIO
+from re import fullmatch
 
 from pydicom.dataset import Dataset
+from pydicom.uid import RE_VALID_UID
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
 from pynetdicom.dsutils import encode
 
@@ -55,6 +57,9 @@ PENDING_NOT_BEFORE_S = 0.25
 
 LOOK_EVERY_S = 0.1
 """How soon a cancel, an abort and a lost connection are seen."""
+
+LENGTH_OF_UID = 64
+LOWEST_FIRST = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 CANCEL_GRACE_S = 0.7
 """How long the object that is under way may take to get through after a cancel."""
@@ -131,6 +136,7 @@ class _Retrieve:
         self._told = time.monotonic()
         self._given_up = threading.Event()
         self._why = ""
+        self._asked = ""
         self._without_effect = ""
 
     def run(self) -> Answered:
@@ -159,6 +165,7 @@ class _Retrieve:
         return {
             "destination": destination.ae_title if destination else "",
             "made_here": "yes" if work.made_here else "",
+            "asked": self._asked,
             "without_effect": self._without_effect,
             "completed": counts.completed,
             "failed": counts.failed,
@@ -174,6 +181,7 @@ class _Retrieve:
     def _open(self) -> tuple[Events, bool]:
         """Return the events, and whether they are of a reconstruction. Raises ``Refused``."""
         identifier = decoded(self._request.message.Identifier, self._request.transfer_syntax)
+        self._asked = _what_is_asked_for(identifier)
         self._without_effect = ",".join(mpr_keys.without_effect(identifier))
         if self._context.mpr is not None:
             events = self._context.mpr.events_of(identifier, self._requesting, self._is_cancelled)
@@ -228,6 +236,14 @@ class _Retrieve:
             error = Refused(error.code, f"{error.sentence} ({declined.sentence})", declined.short)
         self._why = sentence_for_log(error)
         return outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
+
+
+def _what_is_asked_for(identifier: Dataset) -> str:
+    """Return the first UID of the lowest level, and how many more: what is no UID may be patient data."""
+    uids = next(filter(None, (mpr_keys.texts(identifier, key) for key in LOWEST_FIRST)), ())
+    if not uids or len(uids[0]) > LENGTH_OF_UID or not fullmatch(RE_VALID_UID, uids[0]):
+        return ""
+    return f"{uids[0]}+{len(uids) - 1}" if len(uids) > 1 else uids[0]
 
 
 def _destination(config: Config, ae_title: str) -> Peer | None:

@@ -111,6 +111,8 @@ CODE_OF_ERROR: Mapping[type[MprScpError], str] = {
 }
 """What Error Comment says where an error carries no code; everything else is ``internal``."""
 
+LONGEST_IN_LOG = 400
+
 TOLD_IN_FULL = frozenset(
     {
         Code.NOT_AUTHORIZED,
@@ -153,10 +155,12 @@ def outcome_of(error: Exception, *, trace_id: str = "") -> Outcome:
 def sentence_for_log(error: Exception) -> str:
     """Return what the log tells of *error* beside its Error Comment.
 
-    Nothing where the sentence names files, or quotes what was sent: either may be patient data.
+    Nothing where the sentence names files, and no text that was sent: either may be patient data.
     """
+    if isinstance(error, BadRequest):
+        return error.for_log[:LONGEST_IN_LOG]
     told = isinstance(error, PeerFailed) or (isinstance(error, Refused) and error.code in TOLD_IN_FULL)
-    return str(error) if told else ""
+    return str(error)[:LONGEST_IN_LOG] if told else ""
 
 
 def is_our_fault(error: Exception) -> bool:

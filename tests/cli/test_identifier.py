@@ -39,7 +39,14 @@ def test_text_beyond_ascii_names_its_character_set():
     assert "SpecificCharacterSet" not in identifier(["PatientName=Mueller"])
 
 
-@pytest.mark.parametrize("keys", [[], None, ["Nonsense=1"], ["0010=1"], ["zz,zz"], ["Rows=many"]])
+NO_VALUES = [
+    ["Rows=many"],
+    ["SeriesNumber=two"],
+    ["ImagePositionPatient=a\\b\\c"],
+]
+
+
+@pytest.mark.parametrize("keys", [[], None, ["Nonsense=1"], ["0010=1"], ["zz,zz"], *NO_VALUES])
 def test_a_key_that_nobody_knows_or_that_does_not_suit_is_refused(keys):
     with pytest.raises(typer.BadParameter):
         identifier(keys)

@@ -142,7 +142,8 @@ def test_a_missing_level_means_image_when_an_image_is_named() -> None:
         ({"ReformattingInterval": 2.0, "ImagePositionPatient": [0, 0, 5]}, ("ReformattingInterval",)),
         ({"ReformattingInterval": 2.0, "ImagePositionPatient": [0, 0, 5], "SOPClassUID": "1.2"}, ()),
         ({"RenderingMethod": "MAXIMUM_IP", "ReformattingOperationType": "SLAB"}, ()),
-        ({"RenderingMethod": "MAXIMUM_IP", "ReformattingOperationType": None}, ()),
+        ({"ReformattingInterval": 2.0, "ReformattingOperationType": None}, ("ReformattingInterval",)),
+        ({"ImagePositionPatient": [0, 0, 5], "ReformattingOperationType": None}, ()),
     ],
 )
 def test_keys_that_change_nothing_are_known(keys: dict[str, Any], idle: tuple[str, ...]) -> None:

@@ -244,6 +244,26 @@ def test_our_own_fault_is_told_by_the_id_of_its_trace(
     assert final.ErrorComment.removeprefix("internal: see log ") in caplog.text
 
 
+def test_the_log_tells_what_was_asked_for_and_what_was_needed_but_quotes_no_text(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(cancelled: Any) -> Iterator[Event]:
+        raise BadRequest(
+            "RenderingMethod", "RenderingMethod is 'ROE'; it is none", "RenderingMethod: it is none"
+        )
+        yield Planned(())
+
+    caplog.set_level(logging.INFO)
+    node = Pair(start_node, MprTwin(events=refused)).node
+    assert move(node)[-1][0].Status == 0xA900
+    assert f"asked={SERIES_UID}" in caplog.text
+    assert 'why="RenderingMethod: it is none" status=0xA900' in caplog.text
+    named = identifier("SERIES", StudyInstanceUID=STUDY_UID, SeriesInstanceUID="ROE^JANE")
+    del named.SOPInstanceUID
+    assert move(node, named)[-1][0].Status == 0xA900
+    assert "ROE" not in caplog.text
+
+
 def test_a_key_that_cannot_apply_is_told_in_the_log(
     start_node: StartNode, caplog: pytest.LogCaptureFixture
 ) -> None:
