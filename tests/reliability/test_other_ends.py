@@ -1,7 +1,7 @@
-"""R12 and R13: the guards against peers that answer badly and destinations that die are needed.
+"""R12, R13, R14: the guards against peers that answer badly, destinations that die, who leaves are needed.
 
-What peers and destinations do is scripted where completion and retrieve are tested; here the same tests must
-fail once a guard is taken out.
+What the other ends do is scripted where completion and the services are tested; here the same tests must fail
+once a guard is taken out.
 """
 
 import contextlib
@@ -14,12 +14,14 @@ import pytest
 from scp.completion import peer_archives, peers
 from scp.errors import PeerFailed
 from scp.model import FileRef, Incoming, KnownInstance, Origin
+from scp.net.fastpath import Assembly
 from scp.net.lazy_sender import LazySender
 from scp.net.requestor import _PickySink
 from scp.net.sending import Sent
 from tests.completion import test_peer_transport as completing
 from tests.completion.test_peer_transport import Trial, trial
 from tests.net.nodes import RunningNode, start_node
+from tests.services import test_leaving as leaving
 from tests.services import test_retrieve as retrieving
 
 __all__ = ["start_node", "trial"]  # fixtures
@@ -74,3 +76,11 @@ def test_control_a_sender_that_takes_silence_for_consent_is_noticed(
         folder.mkdir()
         with pytest.raises(AssertionError):
             noticed(start_node, folder)
+
+
+def test_control_a_node_that_keeps_what_never_became_whole_is_noticed(
+    start_node: Callable[..., RunningNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Assembly, "abandon", lambda _: None)
+    with pytest.raises(AssertionError):
+        leaving.test_an_instance_that_is_not_whole_leaves_nothing(start_node, "half a data set", "close")
