@@ -69,10 +69,10 @@ def sample(volume: Volume, place: Floats, interpolation: Interpolation) -> tuple
     sizes = np.array(volume.values.shape[1:])
     inside = ((place >= -0.5 - EDGE) & (place <= sizes - 0.5 + EDGE)).all(axis=-1)
     place = np.clip(place, 0, sizes - 1)
-    values, held = _weighted(volume, place, interpolation)
+    values, held, lost = _weighted(volume, place, interpolation)
     if interpolation is Interpolation.CUBIC and volume.has_holes:
-        linear, held_linear = _weighted(volume, place, Interpolation.LINEAR)
-        padded = abs(held - 1) > EDGE  # cubic weights may be negative
+        linear, held_linear, _ = _weighted(volume, place, Interpolation.LINEAR)
+        padded = lost > EDGE
         values = np.where(padded, linear, values)
         held = np.where(padded, held_linear, held)
     inside &= held >= MOSTLY
@@ -122,15 +122,18 @@ def _neighbour_steps(below: NDArray[np.intp], size: int, heights: Floats | None)
     return before, after
 
 
-def _weighted(volume: Volume, place: Floats, interpolation: Interpolation) -> tuple[Floats, Floats]:
-    """Return the weighted values (samples, ...) of true voxels, and the weight (...) that they hold."""
+def _weighted(volume: Volume, place: Floats, interpolation: Interpolation) -> tuple[Floats, Floats, Floats]:
+    """Return the weighted values (samples, ...) of true voxels, their weight (...), and that of padding.
+
+    That of padding is without signs, since those of cubic weights could cancel.
+    """
     sizes = volume.values.shape[1:]
     (ks, k_weights), (js, j_weights), (is_, i_weights) = (
         taps(place[..., axis], sizes[axis], interpolation, volume.table.heights_mm if axis == 0 else None)
         for axis in range(3)
     )
     total = np.zeros((volume.values.shape[0], *place.shape[:-1]))
-    held = np.zeros(place.shape[:-1])
+    held, lost = np.zeros(place.shape[:-1]), np.zeros(place.shape[:-1])
     for k, j, i in product(range(ks.shape[-1]), range(js.shape[-1]), range(is_.shape[-1])):
         found = volume.values[:, ks[..., k], js[..., j], is_[..., i]]
         weight = k_weights[..., k] * j_weights[..., j] * i_weights[..., i]
@@ -139,7 +142,8 @@ def _weighted(volume: Volume, place: Floats, interpolation: Interpolation) -> tu
             true = true & (found[0] != volume.padding)
         total += np.where(true, weight * found, 0.0)
         held += np.where(true, weight, 0.0)
-    return total / np.where(held == 0, 1.0, held), held
+        lost += np.where(true, 0.0, abs(weight))
+    return total / np.where(held == 0, 1.0, held), held, lost
 
 
 class _Total:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scp.model import FileFacts
 from scp.reconstruction.geometry import VolumeGeometry, slice_table
 from scp.reconstruction.pixels import PixelFormat
-from scp.reconstruction.volume import NOWHERE, Volume
+from scp.reconstruction.volume import NOWHERE, Volume, bias_of
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 HOUNSFIELD = PixelFormat(True, 1, "MONOCHROME2", 1.0, 0.0, "HU", -1000)
@@ -60,16 +60,19 @@ def volume(
     padding: int = NOWHERE,
     usable: Sequence[bool] | None = None,
 ) -> Volume:
-    """Return the volume of stored *values* (slices, rows, columns), or of a function of the places."""
+    """Return the volume of stored *values* (slices, rows, columns), or of a function of the places.
+
+    All channels of a colour have the same.
+    """
     stored = values(voxel_centres(shape)) if callable(values) else values
-    bias = 0 if pixel_format.signed else 1 << 15
+    bias = bias_of(pixel_format)
     biased = (np.floor(stored + 0.5) - bias).astype(np.int16)[np.newaxis]
     flags = np.array(usable if usable is not None else [True] * shape.slices)
     return Volume(
         shape,
         slice_table(shape),
         pixel_format,
-        biased,
+        np.repeat(biased, pixel_format.samples_per_pixel, axis=0),
         bias,
         padding - bias if padding != NOWHERE else padding,
         flags,

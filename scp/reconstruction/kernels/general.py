@@ -47,7 +47,7 @@ MARGIN = 1e-6
 """Voxels kept between a walk in fixed point and the border: 4,096 steps are wrong by half of it."""
 
 PADDED = 1e-5
-"""By how much the weight of true voxels is not one where some are padding; cubic weights may be negative."""
+"""Weight of padding, whatever its sign, from which on a point is not cubic; as in ``reference``."""
 
 
 class Room(NamedTuple):
@@ -250,30 +250,37 @@ def point_by_point(volume, start, step, first, last, sampling, slices, storage, 
         if held[c] > 0:
             continue
         k, j, i = start[0] + step[0] * c, start[1] + step[1] * c, start[2] + step[2] * c
-        value, true = true_at(volume, k, j, i, sampling.order, slices, storage.padding, taps)
-        if sampling.order > LINEAR and abs(true - 1.0) > PADDED:
-            value, true = true_at(volume, k, j, i, LINEARLY, slices, storage.padding, taps)
+        value, true, lost = true_at(volume, k, j, i, sampling.order, slices, storage.padding, taps)
+        if sampling.order > LINEAR and lost > PADDED:
+            value, true, lost = true_at(volume, k, j, i, LINEARLY, slices, storage.padding, taps)
         line[c] = value
         held[c] = true
 
 
 @kernel
 def true_at(volume, k, j, i, order, slices, padding, taps):
-    """Return the weighted sum of true voxels at one point, and the weight that they hold."""
+    """Return the weighted sum of true voxels at one point, the weight that they hold, and that of padding.
+
+    The weight of padding without signs: those of cubic could cancel.
+    """
     k_taps, j_taps, i_taps = taps
     ks = axis_taps(k, volume.shape[0], order, slices, k_taps)
     js = axis_taps(j, volume.shape[1], order, slices[:0], j_taps)
     columns = axis_taps(i, volume.shape[2], order, slices[:0], i_taps)
-    value = held = 0.0
+    value = held = lost = 0.0
     for a in range(ks):
         above = int(k_taps[a, INDEX])
         if slices[above, USABLE] == 0:
+            lost += abs(k_taps[a, WEIGHT])
             continue
         for b in range(js):
             beside, share = int(j_taps[b, INDEX]), k_taps[a, WEIGHT] * j_taps[b, WEIGHT]
             for c in range(columns):
                 voxel = np.int32(volume[above, beside, int(i_taps[c, INDEX])])
+                weight = share * i_taps[c, WEIGHT]
                 if voxel != padding:
-                    value += share * i_taps[c, WEIGHT] * voxel
-                    held += share * i_taps[c, WEIGHT]
-    return value, held
+                    value += weight * voxel
+                    held += weight
+                else:
+                    lost += abs(weight)
+    return value, held, lost
