@@ -48,9 +48,8 @@ class Volume:
 
     *values* int16 (samples, slices, rows, columns): the stored value of the result less *bias*, which is
     32768 where that is unsigned with 16 bits: one pixel type serves all, and sources of 8 bits take twice
-    their size. *padding*: the value in *values*
-    that stands for "no voxel here", :data:`NOWHERE` if none does. *usable* (slices,): false for a slice that
-    is padding as a whole.
+    their size. *padding*: the value in *values* that stands for "no voxel here", :data:`NOWHERE` if none
+    does. *usable* (slices,): false for a slice that is padding as a whole.
     """
 
     geometry: VolumeGeometry
