@@ -16,6 +16,8 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
 }
 """How the values of binary VRs (PS3.5 6.2) are read from text; all others go as they were typed."""
 
+BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+
 
 def identifier(keys: Sequence[str] | None) -> Dataset:
     """Return the identifier that *keys* make; ``KEY`` alone asks for its value.
@@ -56,6 +58,8 @@ def _element(name: str, value: str) -> DataElement:
     vr = dictionary_VR(tag).partition(" or ")[0]
     if vr == "SQ":
         return DataElement(tag, vr, [])
+    if vr in BINARY and value:
+        raise typer.BadParameter(f"{name} holds bytes ({vr}), which no text gives", param_hint="-k")
     read = NUMBERS.get(vr)
     try:
         typed: Any = [read(part) for part in value.split("\\")] if read and value else value

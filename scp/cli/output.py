@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+WIDEST = 48
+"""Of a column: one long path must not push the reasons of all files out of sight."""
+
 Advance = Callable[[int, int], None]
 """Tells how many are done of how many; of 0 says that nobody knows yet."""
 
@@ -53,9 +56,9 @@ def progress(what: str) -> Iterator[Advance]:
 
 
 def table(rows: Sequence[tuple[str, ...]], header: tuple[str, ...]) -> str:
-    """Return *rows* under *header* in columns that fit their widest cell."""
+    """Return *rows* under *header* in columns that fit their widest cell, up to :data:`WIDEST`."""
     lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    widths = [min(WIDEST, max(len(line[column]) for line in lines)) for column in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines

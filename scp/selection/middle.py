@@ -10,6 +10,7 @@ from dataclasses import replace
 from scp.errors import Code, Refused
 from scp.model import FileFacts, SelectionReport, SelectionRules, counted
 from scp.selection.fitness import BY_ITSELF
+from scp.selection.identity import patient
 from scp.selection.method import select
 from scp.selection.sorting import in_fixed_order, place
 
@@ -51,8 +52,7 @@ def current_of_series(
 def _which_stack(reports: Sequence[SelectionReport], by_file: bool) -> SelectionReport:
     """Return the report of the first of several stacks, turned into the question which of them is meant."""
     middles = [(_middle(report.stack), len(report.stack)) for report in reports]
-    several = len({image.header.text("SeriesInstanceUID") for image, _ in middles}) > 1
-    kind = f"{len(reports)} {'series' if several else 'stacks'}"
+    kind = _kind([image for image, _ in middles])
     names = ", ".join(
         f"{image.path.name if by_file else image.sop_instance_uid} ({counted(count, 'image')})"
         for image, count in middles
@@ -62,6 +62,17 @@ def _which_stack(reports: Sequence[SelectionReport], by_file: bool) -> Selection
         sentence = f"{kind} here: {names}; name one of these files."
     numbers = f"{kind}, name an image"
     return replace(reports[0], verdict=Code.WHICH_STACK, numbers=numbers, sentence=sentence)
+
+
+def _kind(images: Sequence[FileFacts]) -> str:
+    """Return in words what the stacks are that *images* stand for: ``2 series of 2 patients``."""
+    series = {image.header.text("SeriesInstanceUID") for image in images}
+    patients: list[FileFacts] = []
+    for image in images:
+        if all(patient(other.header, image.header) for other in patients):
+            patients.append(image)
+    of_patients = f" of {len(patients)} patients" if len(patients) > 1 else ""
+    return f"{len(images)} {'series' if len(series) > 1 else 'stacks'}{of_patients}"
 
 
 def _selections(facts: Sequence[FileFacts], rules: SelectionRules) -> Iterator[SelectionReport]:

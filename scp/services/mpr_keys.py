@@ -183,7 +183,8 @@ def _number(keyword: str, text: str) -> float | int:
 def _one_uid(identifier: Dataset, keyword: str, *, needed: bool = False) -> str:
     uids = texts(identifier, keyword)
     if len(uids) > 1 or (needed and not uids):
-        raise BadRequest(keyword, f"{keyword} has {len(uids)} values; one is needed")
+        found = f"has {len(uids)} values" if uids else "is absent or empty"
+        raise BadRequest(keyword, f"{keyword} {found}; one UID is needed")
     return uids[0] if uids else ""
 
 

@@ -72,7 +72,7 @@ def serve_move(context: ServiceContext, association: NodeAssociation, request: R
     if destination is None:
         outcome = Outcome(MOVE_DESTINATION_UNKNOWN, f"{title} is no destination here"[:64])
         _respond(association, request, outcome)
-        return Answered(outcome)
+        return Answered(outcome, {"destination": title, "why": _why_no_destination(context.config, title)})
     originator = Originator(association.calling_ae_title, request.message.MessageID)
     sender = context.requestor().sender(destination, originator)
     with sender:
@@ -244,6 +244,12 @@ def _what_is_asked_for(identifier: Dataset) -> str:
     if not uids or len(uids[0]) > LENGTH_OF_UID or not fullmatch(RE_VALID_UID, uids[0]):
         return ""
     return f"{uids[0]}+{len(uids) - 1}" if len(uids) > 1 else uids[0]
+
+
+def _why_no_destination(config: Config, ae_title: str) -> str:
+    if any(peer.ae_title == ae_title for peer in config.peers.values()):
+        return "its [peers] table lacks destination = true"
+    return "no [peers] table has this ae_title"
 
 
 def _destination(config: Config, ae_title: str) -> Peer | None:

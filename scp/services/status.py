@@ -115,6 +115,7 @@ LONGEST_IN_LOG = 400
 
 TOLD_IN_FULL = frozenset(
     {
+        Code.HEADER_DISAGREES,
         Code.NOT_AUTHORIZED,
         Code.MISSING_INSTANCES,
         Code.TOO_FEW_IMAGES,
@@ -125,7 +126,7 @@ TOLD_IN_FULL = frozenset(
         Code.OUT_OF_RESOURCES,
     }
 )
-"""Refusals whose sentence holds numbers, UIDs and titles only."""
+"""Refusals whose sentence holds keywords, numbers, UIDs and titles only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ def test_text_beyond_ascii_names_its_character_set():
 NO_VALUES = [
     ["Rows=many"],
     ["SeriesNumber=two"],
+    ["EncapsulatedDocument=report"],
+    ["PixelData=0"],
     ["ImagePositionPatient=a\\b\\c"],
 ]
 

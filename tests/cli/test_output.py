@@ -37,3 +37,9 @@ def test_json_keeps_letters_of_all_scripts(capsys):
 
 def test_columns_are_as_wide_as_their_widest_cell():
     assert table([("a", "bb"), ("cccc", "d")], ("x", "y")) == "x     y\na     bb\ncccc  d"
+
+
+def test_one_long_cell_does_not_widen_the_rows_of_the_others():
+    path = "/an/archive/" + "folder/" * 20
+    lines = table([(path, "used"), ("a", "used")], ("file", "reason")).splitlines()
+    assert lines[1] == f"{path}  used" and len(lines[2]) < 60

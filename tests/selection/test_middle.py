@@ -47,6 +47,17 @@ def test_s0_two_stacks_of_the_minimum_size_are_refused_and_one_image_of_each_is_
     assert others[5].sop_instance_uid in caught.value.sentence
 
 
+def test_s0_stacks_of_two_patients_under_one_series_uid_are_told_as_such():
+    theirs = [
+        foreign(f"b{k}", k, PatientName="Poe^Eve", PatientID="P-2", SOPInstanceUID=f"8.{k}")
+        for k in range(12)
+    ]
+    with pytest.raises(Refused) as caught:
+        current_of_series([*series(12), *theirs], RULES)
+    assert caught.value.error_comment == "which-stack: 2 stacks of 2 patients, name an image"
+    assert caught.value.sentence.startswith("The series holds 2 stacks of 2 patients; ask with")
+
+
 def test_s0_time_points_are_two_stacks():
     first = [changed(image, TemporalPositionIdentifier=1) for image in series(12)]
     second = [

@@ -274,9 +274,16 @@ def test_a_key_that_cannot_apply_is_told_in_the_log(
     assert "without_effect=RenderingMethod" in caplog.text
 
 
-def test_a_destination_that_is_not_configured_is_unknown(start_node: StartNode) -> None:
-    final, listed = move(Pair(start_node).node, to="CALLER")[-1]
+def test_a_destination_that_is_not_configured_is_unknown_and_the_log_says_what_lacks(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    node = Pair(start_node).node
+    final, listed = move(node, to="CALLER")[-1]
     assert final.Status == 0xA801 and is_bare(final, listed)
+    assert 'why="its [peers] table lacks destination = true"' in caplog.text
+    move(node, to="NOBODY")
+    assert 'destination=NOBODY why="no [peers] table has this ae_title"' in caplog.text
 
 
 def test_nothing_that_matches_is_a_success(start_node: StartNode) -> None:
