@@ -287,7 +287,7 @@ def sheets(out: Path) -> Iterator[Path]:
         first = pydicom.dcmread(planes[0], stop_before_pixels=True)
         words = "".join(letter if letter.isalnum() else "_" for letter in first.SeriesDescription).strip("_")
         sheet = out / f"{words or folder.name}.png"
-        contact_sheet.write(planes, sheet)
+        contact_sheet.write(planes, len(planes), sheet)
         yield sheet
 
 
