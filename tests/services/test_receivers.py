@@ -147,10 +147,18 @@ def test_a_refusal_still_calls_nobody(tmp_path: Path) -> None:
     assert dest.associations == 0
 
 
-@pytest.mark.parametrize(("offered", "status"), [(CTImageStorage, 0x0000), (MRImageStorage, 0xC020)])
-def test_a_get_that_offers_one_class_gets_that_class_or_none(
-    tmp_path: Path, offered: str, status: int
+@pytest.mark.parametrize(
+    ("offered", "as_scp", "status", "said"),
+    [
+        (CTImageStorage, True, 0x0000, "completed=8"),
+        (CTImageStorage, False, 0xC020, "CT Image Storage: proposed without the role of SCP"),
+        (MRImageStorage, True, 0xC020, "Secondary Capture Image Storage, CT Image Storage: not proposed"),
+    ],
+)
+def test_a_get_that_offers_one_class_gets_that_class_or_the_log_says_why_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, offered: str, as_scp: bool, status: int, said: str
 ) -> None:
+    caplog.set_level(logging.INFO)
     received: list[Dataset] = []
     with destination(CTImageStorage) as dest, node_with(tmp_path / "a", dest) as client:
         entity = AE("CLIENT")
@@ -161,12 +169,13 @@ def test_a_get_that_offers_one_class_gets_that_class_or_none(
             "127.0.0.1",
             client.port,
             ae_title="MPRSCP",
-            ext_neg=[build_role(offered, scp_role=True)],
+            ext_neg=[build_role(offered, scp_role=as_scp, scu_role=True)],
             evt_handlers=handlers,
         )
         responses = list(association.send_c_get(identifier(**PLANES), StudyRootGet))
         association.release()
     assert responses[-1][0].Status == status
+    assert said in caplog.text
     assert {ds.SOPClassUID for ds in received} == ({CTImageStorage} if status == 0 else set())
 
 
