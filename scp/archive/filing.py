@@ -58,6 +58,12 @@ ADVICE: Final = "check the disk, reboot to forget what memory alone holds, then 
 LOGGER = logging.getLogger(__name__)
 
 
+def _held_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass(slots=True)
 class _Job:
     """One instance that waits to be filed, and what became of it."""
@@ -70,6 +76,8 @@ class _Job:
     """Folders made for it, the deepest first."""
     syncing: threading.Lock = field(default_factory=threading.Lock)
     """Held by who syncs the file: nobody may ask the disk while another's failure is not noted yet."""
+    called: threading.Lock = field(default_factory=_held_lock)
+    """Released once it is settled, or its association has to file for all who wait."""
     relied_on: bool = False
     tried_again: bool = False
 
@@ -85,6 +93,7 @@ class Filing:
         self._root, self._index, self._homes, self._syncing = root, index, homes, syncing
         self._turn = threading.Lock()
         self._waiting: list[_Job] = []
+        self._is_filing = False
         # folders whose entries changed; kept when a group fails, since the next one may rely on them
         self._unsynced: set[Path] = set()
         # names of files that their own associations are about to sync
@@ -98,16 +107,38 @@ class Filing:
         job = _Job(spooled)
         with self._waiting_lock:
             self._waiting.append(job)
-        with self._turn:
-            if not job.settled:
-                with self._waiting_lock:
-                    group, self._waiting = self._waiting, []
-                self._file_group(group)
+            leads, self._is_filing = not self._is_filing, True
+        if not leads:
+            job.called.acquire()
+        if not job.settled:
+            self._file_all_who_wait()
         if job.stored is None:
-            raise job.failure or StoreRefused("the archive did not file the instance")
+            assert job.failure is not None
+            raise job.failure
         if job.linked is not None and self._syncing is Syncing.ONCE:
             self._sync_with_name(job, job.linked)
         return job.stored
+
+    def _file_all_who_wait(self) -> None:
+        """File a group, let its members go, and call who came meanwhile to file the next.
+
+        Were all to wait for one lock, who is filed would often wait for the next group, too.
+        """
+        group: list[_Job] = []
+        try:
+            with self._turn:
+                with self._waiting_lock:
+                    group, self._waiting = self._waiting, []
+                self._file_group(group)
+        finally:
+            with self._waiting_lock:
+                for job in group:
+                    if not job.settled:
+                        job.failure = StoreRefused("the archive did not file the instance")
+                called = [*group[1:], *self._waiting[:1]]
+                self._is_filing = bool(self._waiting)
+            for job in called:
+                job.called.release()
 
     def _sync_with_name(self, job: _Job, path: Path) -> None:
         """Make a file and the name it was given durable; what the disk does not take is taken back.

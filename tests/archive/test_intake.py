@@ -436,3 +436,31 @@ def test_one_that_cannot_be_filed_does_not_fail_the_others_of_its_group(
     assert results.pop(bad) == "refused"
     assert set(results.values()) == {"stored"}
     assert len(visible()) == len(datasets) - 1
+
+
+def test_nobody_waits_for_ever_for_one_who_ends_while_filing_for_all(
+    archive: Archive, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    def end(_group: object) -> None:
+        raise SystemExit
+
+    def work(ds: Dataset) -> None:
+        with pytest.raises((SystemExit, StoreRefused)) as caught:
+            store(ds)
+        ended.append(caught.type.__name__)
+
+    with archive._filing._turn, monkeypatch.context() as patched:
+        patched.setattr(archive._filing, "_file_group", end)
+        threads = [threading.Thread(target=work, args=(ds,)) for ds in series(3)]
+        for thread in threads:
+            thread.start()
+        while len(archive._filing._waiting) < len(threads):
+            threading.Event().wait(0.001)
+        archive._filing._turn.release()
+        for thread in threads:
+            thread.join(30)
+        archive._filing._turn.acquire()
+    assert sorted(ended) == ["StoreRefused", "StoreRefused", "SystemExit"]
+    assert store(image()).outcome == "stored"
