@@ -18,13 +18,13 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
-from scp.cli import png
 from scp.model import counted
 from scp.results.provenance import millimetres
 
 TILE = 240  # pixels, the larger side of a picture
 MARGIN = 18  # around each picture, for the letters
 LABEL_WIDTH, LABEL_HEIGHT = 100, 14
+FAST = 1  # of zlib's levels: the file is hardly larger
 LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 """What a growing x, y and z leads to, and what a falling one."""
 SHOWN = (
@@ -58,7 +58,7 @@ def write(planes: Iterable[Path], count: int, sheet: Path, *, title: str = "", m
     _give_window(shown)
     grid = _grid([_tile(plane) for plane in shown])
     label = title or _title(read[0], read[every - 1], every)
-    sheet.write_bytes(png.encoded(_with_title(grid, label)))
+    _saved_fast(_with_title(grid, label), sheet)
 
 
 def _read(planes: Iterable[Path], count: int, most: int) -> tuple[dict[int, Dataset], list[int], int]:
@@ -255,3 +255,10 @@ def _with_title(grid: Image.Image, title: str) -> Image.Image:
     sheet.paste(grid, (0, 30))
     ImageDraw.Draw(sheet).text((MARGIN, 15), title, INK, _font(15), anchor="lm")
     return sheet
+
+
+def _saved_fast(picture: Image.Image, sheet: Path) -> None:
+    """Write *picture* as PNG; gray levels as a palette, for which Pillow does not try five filters a row."""
+    if picture.mode == "L":
+        picture.putpalette(bytes(level for level in range(256) for _ in "RGB"))
+    picture.save(sheet, compress_level=FAST)
