@@ -46,7 +46,7 @@ from scp.errors import PeerFailed
 SLICES, SIDE = 300, 512
 PLANES = SIDE
 PRESET = "MPR_COR"
-VOLUME_BYTES = SLICES * SIDE * SIDE * 2
+MANY_SLICES = 1000
 ALLOWANCE_BYTES = 64 << 20
 """What a reconstruction may use beside its volume."""
 
@@ -75,7 +75,12 @@ def trials(ground: Ground) -> list[Trial]:
         ),
         Trial(
             Row("memory", "memory of a reconstruction, less 64 MiB", "its volume", VOLUMES, 1.6, 1.3),
-            partial(_memory, ground),
+            partial(_memory, ground, SLICES),
+        ),
+        Trial(
+            Row("memory-1000", f"the same of {MANY_SLICES} images", "its volume", VOLUMES, 1.6, 1.3),
+            partial(_memory, ground, MANY_SLICES),
+            on_request=True,
         ),
     ]
 
@@ -152,8 +157,9 @@ def _first_plane(ground: Ground, pairs: int) -> Finding:
         return Finding(alone(first_s, pairs))
 
 
-def _memory(ground: Ground, pairs: int) -> Finding:
-    with loaded_node(ground) as (server, station):
+def _memory(ground: Ground, slices: int, pairs: int) -> Finding:
+    volume_bytes = slices * SIDE * SIDE * 2
+    with loaded_node(ground, slices) as (server, station):
         above: list[int] = []
 
         def watched() -> float:
@@ -163,15 +169,15 @@ def _memory(ground: Ground, pairs: int) -> Finding:
             above.append(watch.peak_bytes - watch.idle_bytes)
             return float(above[-1] - ALLOWANCE_BYTES)
 
-        measured = tuple(Pair(pair.ours, VOLUME_BYTES) for pair in alone(watched, pairs))
+        measured = tuple(Pair(pair.ours, volume_bytes) for pair in alone(watched, pairs))
     mebibytes = max(above) / (1 << 20)
-    return Finding(measured, f"{mebibytes:.0f} MiB above idle, volume {VOLUME_BYTES >> 20} MiB (PSS of all)")
+    return Finding(measured, f"{mebibytes:.0f} MiB above idle, volume {volume_bytes >> 20} MiB (PSS of all)")
 
 
 @contextlib.contextmanager
-def loaded_node(ground: Ground) -> Iterator[tuple[Server, Server]]:
-    """Yield this node with the series in its archive, and the destination of its planes."""
-    paths = write_series(ground.in_memory("series"), SLICES, SIDE)
+def loaded_node(ground: Ground, slices: int = SLICES) -> Iterator[tuple[Server, Server]]:
+    """Yield this node with a series of *slices* in its archive, and the destination of its planes."""
+    paths = write_series(ground.in_memory("series"), slices, SIDE)
     with (
         destination(ground) as station,
         ours(ground.on_disk("node"), {DESTINATION: station.port}) as server,
