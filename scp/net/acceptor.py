@@ -28,6 +28,7 @@ from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
 from scp.net.association import Conduct, NodeAssociation, Request
 from scp.net.gate import Arrived, TurnedAway, pass_gate
 from scp.net.places import SETTLED_S, Holder, who_makes_room
+from scp.net.stream import shut_down
 from scp.net.tls import acceptor_context
 
 LOGGER = logging.getLogger(__name__)
@@ -135,19 +136,36 @@ class Acceptor:
                     return
                 time.sleep(0.1)  # out of descriptors: those that end make room
                 continue
+            self._receive(connection, address, tls)
+
+    def _receive(
+        self, connection: socket.socket, address: tuple[str, int], tls: ssl.SSLContext | None
+    ) -> None:
+        """Let a connection come to the gate, and a thread of its own see to it there."""
+        try:
+            if (
+                tls is not None
+            ):  # takes the descriptor over, so it comes before anybody may end the connection
+                connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             self._queue_at_gate(connection, address[0])
-            try:
-                threading.Thread(
-                    target=self._welcome, args=(connection, address, tls), name="gate", daemon=True
-                ).start()
-            except RuntimeError as error:  # no more threads: this one is turned away, the next may be served
-                LOGGER.warning("turned away %s: %s", address[0], error)
-                with self._lock:
-                    del self._at_gate[connection]
-                connection.close()
+            threading.Thread(
+                target=self._welcome, args=(connection, address), name="gate", daemon=True
+            ).start()
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # it is no more, or no thread can be had; the next may be served
+            LOGGER.warning("turned away %s: %s", address[0], error)
+            with self._lock:
+                self._at_gate.pop(connection, None)
+            connection.close()
 
     def _queue_at_gate(self, connection: socket.socket, address: str) -> None:
-        """Let one more connection wait at the gate; when it is full, the oldest of who crowds it goes."""
+        """Let one more connection wait at the gate.
+
+        When the gate is full, the connection that has waited longest of the address that has most there is
+        closed.
+        """
         now = time.monotonic()
         with self._lock:
             if len(self._at_gate) >= AT_THE_GATE_FOR_EACH_ASSOCIATION * self.config.limits.associations:
@@ -158,18 +176,13 @@ class Acceptor:
                 ]
                 victim = who_makes_room(crowd, newcomer_configured=False)
                 if victim is not None:
-                    with contextlib.suppress(OSError):
-                        waiting[victim.key][0].shutdown(socket.SHUT_RDWR)
+                    shut_down(waiting[victim.key][0])
             self._at_gate[connection] = (address, now)
 
-    def _welcome(
-        self, connection: socket.socket, address: tuple[str, int], tls: ssl.SSLContext | None
-    ) -> None:
+    def _welcome(self, connection: socket.socket, address: tuple[str, int]) -> None:
         limits = self.config.limits
         try:
-            arrived = pass_gate(
-                connection, limits.negotiation_deadline, tls=tls, stall_s=limits.message_deadline
-            )
+            arrived = pass_gate(connection, limits.negotiation_deadline, stall_s=limits.message_deadline)
         except TurnedAway as error:
             LOGGER.info("turned away %s: %s", address[0], error)
             return

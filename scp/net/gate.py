@@ -39,16 +39,17 @@ class Arrived:
     certificate_sha256: str = ""
 
 
-def pass_gate(
-    connection: socket.socket, deadline_s: float, *, tls: ssl.SSLContext | None = None, stall_s: float = 30.0
-) -> Arrived:
-    """Return the connection when its request is there. Raises ``TurnedAway``, and has closed it then."""
+def pass_gate(connection: socket.socket, deadline_s: float, *, stall_s: float = 30.0) -> Arrived:
+    """Return the connection when its request is there. Raises ``TurnedAway``, and has closed it then.
+
+    The handshake of a connection that is wrapped in TLS is done here, too.
+    """
     ends = time.monotonic() + deadline_s
     stream: Stream | None = None
     try:
         fingerprint = ""
-        if tls is not None:
-            connection = _shake_hands(connection, tls, deadline_s)
+        if isinstance(connection, ssl.SSLSocket):
+            _shake_hands(connection, deadline_s)
             fingerprint = _fingerprint(connection)
         stream = Stream(connection, stall_s=stall_s)
         _await_request(stream, ends - time.monotonic())
@@ -60,19 +61,15 @@ def pass_gate(
     return Arrived(stream, fingerprint)
 
 
-def _shake_hands(connection: socket.socket, tls: ssl.SSLContext, deadline_s: float) -> ssl.SSLSocket:
+def _shake_hands(connection: ssl.SSLSocket, deadline_s: float) -> None:
     connection.settimeout(deadline_s)  # of the whole handshake: ssl counts it as one operation
-    wrapped = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
     try:
-        wrapped.do_handshake()
+        connection.do_handshake()
     except (OSError, ValueError) as error:
-        wrapped.close()
         raise TurnedAway(f"TLS handshake: {failure_text(error)}") from error
-    return wrapped
 
 
-def _fingerprint(connection: socket.socket) -> str:
-    assert isinstance(connection, ssl.SSLSocket)
+def _fingerprint(connection: ssl.SSLSocket) -> str:
     return hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest()
 
 

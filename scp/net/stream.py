@@ -158,8 +158,7 @@ class Stream:
 
     def shut_down(self) -> None:
         """End both directions; who waits is told. The descriptors stay until ``close``."""
-        with contextlib.suppress(OSError, ValueError):
-            self.connection.shutdown(socket.SHUT_RDWR)
+        shut_down(self.connection)
         self.interrupt()
 
     def close(self) -> None:
@@ -245,6 +244,16 @@ class Stream:
         assert isinstance(self.connection, ssl.SSLSocket)
         with self._touching:
             return self.connection.pending()
+
+
+def shut_down(connection: socket.socket) -> None:
+    """End both directions of *connection*, from any thread; who reads or writes there is told.
+
+    Of TLS only the connection below it: ``SSLSocket.shutdown`` takes the encryption off first, and what
+    another thread writes at that moment would go out in the clear.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def tune(connection: socket.socket) -> None:

@@ -13,11 +13,13 @@ PLAIN_REQUEST = bytes.fromhex("0100000000ce00010000")
 
 def turned_away(first_bytes: bytes, tls: ssl.SSLContext | None = None) -> str:
     ours, theirs = socket.socketpair()
+    if tls is not None:
+        ours = tls.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
     with ours, theirs:
         theirs.sendall(first_bytes)
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(TurnedAway) as caught:
-            pass_gate(ours, 10.0, tls=tls)
+            pass_gate(ours, 10.0)
     return str(caught.value)
 
 

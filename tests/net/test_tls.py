@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.wire, pytest.mark.foreign]
 
 StartNode = Callable[..., RunningNode]
 
+CLIENT_HELLO_BEGUN = bytes((0x16, 3, 1, 2, 0, 1, 0, 1))
+"""The head of a ClientHello of 512 bytes."""
+
 
 class Authority:
     """Signs certificates with the ``openssl`` program."""
@@ -208,11 +211,28 @@ def test_plain_dicom_at_the_tls_port_gets_nothing_and_the_next_is_served(
 def test_half_a_handshake_ends_at_the_negotiation_deadline(start_node: StartNode, ours: Authority) -> None:
     node, peer = secured(start_node, ours.tls("node"), limits=Limits(negotiation_deadline=0.3))
     with socket.create_connection(("127.0.0.1", peer.port), timeout=10) as half:
-        half.sendall(bytes((0x16, 3, 1, 2, 0, 1, 0, 1)))  # the head of a ClientHello of 512 bytes
+        half.sendall(CLIENT_HELLO_BEGUN)
         with contextlib.suppress(ConnectionResetError):
             while half.recv(100):
                 pass
     assert node.acceptor.associations == ()
+
+
+@pytest.mark.parametrize("first_bytes", [b"", CLIENT_HELLO_BEGUN], ids=["silent", "half a handshake"])
+def test_the_gate_of_tls_is_bounded_in_number_too(
+    start_node: StartNode, ours: Authority, first_bytes: bytes
+) -> None:
+    _, peer = secured(start_node, ours.tls("node"), limits=Limits(associations=2, negotiation_deadline=600))
+    with contextlib.ExitStack() as crowd:
+        first, *_ = [crowd.enter_context(_silent(peer, first_bytes)) for _ in range(6)]
+        assert read_pdu(first) == b""  # four may wait
+        Requestor(Config(tls=ours.tls("client"))).echo(peer)
+
+
+def _silent(peer: Peer, first_bytes: bytes) -> socket.socket:
+    connection = socket.create_connection((peer.host, peer.port), timeout=10)
+    connection.sendall(first_bytes)
+    return connection
 
 
 def _believing(context: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:

@@ -139,7 +139,7 @@ def paired(node: RunningNode) -> socket.socket:
     ours.settimeout(10)
     inside = Inside(fileno=theirs.detach())
     node.acceptor._queue_at_gate(inside, "127.0.0.1")
-    welcome = (inside, inside.getpeername(), None)
+    welcome = (inside, inside.getpeername())
     threading.Thread(target=node.acceptor._welcome, args=welcome, daemon=True).start()
     return ours
 
