@@ -143,18 +143,13 @@ class Acceptor:
     ) -> None:
         """Let a connection come to the gate, and a thread of its own see to it there."""
         try:
-            if (
-                tls is not None
-            ):  # takes the descriptor over, so it comes before anybody may end the connection
+            if tls is not None:  # first of all: what is wrapped later cannot be closed by who queued it
                 connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             self._queue_at_gate(connection, address[0])
             threading.Thread(
                 target=self._welcome, args=(connection, address), name="gate", daemon=True
             ).start()
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # it is no more, or no thread can be had; the next may be served
+        except (OSError, RuntimeError) as error:  # it is gone, or there are no more threads
             LOGGER.warning("turned away %s: %s", address[0], error)
             with self._lock:
                 self._at_gate.pop(connection, None)

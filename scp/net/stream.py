@@ -22,9 +22,10 @@ MINIMUM_BYTES_PER_S = 64 << 10
 """A message that comes slower than this runs out of its deadline."""
 
 KEEPALIVE_IDLE_S = 30
+KERNEL_LATER_S = 5.0
+LONGEST_USER_TIMEOUT_MS = 2**31 - 1
 
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
 
 _NOTHING = contextlib.nullcontext()
 
@@ -63,7 +64,7 @@ class Stream:
         self._writable = select.poll()
         self._writable.register(connection, select.POLLOUT)
         connection.setblocking(False)
-        tune(connection)
+        tune(connection, stall_s)
 
     @property
     def buffered(self) -> int:
@@ -207,9 +208,8 @@ class Stream:
         self._poll_readable(None if left == float("inf") else left)
 
     def _poll_readable(self, timeout_s: float | None) -> bool:
-        if hasattr(socket, "TCP_QUICKACK") and self.connection.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):  # the kernel forgets it: told again before each wait
-                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        with contextlib.suppress(OSError):  # the kernel forgets it: told again before each wait
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         try:
             events = self._readable.poll(None if timeout_s is None else max(0, round(timeout_s * 1000 + 0.5)))
         except (OSError, ValueError) as error:
@@ -256,14 +256,19 @@ def shut_down(connection: socket.socket) -> None:
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def tune(connection: socket.socket) -> None:
-    """Send small PDUs at once, and notice hosts that vanish."""
-    if connection.family == socket.AF_UNIX:
-        return
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def tune(connection: socket.socket, stall_s: float) -> None:
+    """Send small PDUs at once, and notice hosts that vanish.
+
+    TCP_USER_TIMEOUT also counts how long a living peer takes nothing (tcp(7)), so it follows *stall_s*, by
+    which a write gives up; a little later, because a write can say why.
+    """
+    user_timeout_ms = round(1000 * (stall_s + KERNEL_LATER_S))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", KEEPALIVE_IDLE_S), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    for option, value in (
+        (socket.TCP_NODELAY, 1),
+        (socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S),
+        (socket.TCP_KEEPINTVL, 10),
+        (socket.TCP_KEEPCNT, 3),
+        (socket.TCP_USER_TIMEOUT, min(user_timeout_ms, LONGEST_USER_TIMEOUT_MS)),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)

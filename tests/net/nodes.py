@@ -115,6 +115,13 @@ def connect(node: RunningNode) -> socket.socket:
     return socket.create_connection(("127.0.0.1", node.port), timeout=10)
 
 
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Return both ends of a connection of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        return ours, listener.accept()[0]
+
+
 def read_pdu(connection: socket.socket) -> bytes:
     """Return the next PDU, empty when the other side closed or reset the connection."""
     head = _exactly(connection, 6)

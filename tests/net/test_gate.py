@@ -6,13 +6,14 @@ import ssl
 import pytest
 
 from scp.net.gate import TurnedAway, pass_gate
+from tests.net.nodes import tcp_pair
 
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c4")
 PLAIN_REQUEST = bytes.fromhex("0100000000ce00010000")
 
 
 def turned_away(first_bytes: bytes, tls: ssl.SSLContext | None = None) -> str:
-    ours, theirs = socket.socketpair()
+    ours, theirs = tcp_pair()
     if tls is not None:
         ours = tls.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
     with ours, theirs:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scp.net.stream import BUFFER_BYTES, Stream, StreamLost, StreamTimeout
+from tests.net.nodes import tcp_pair
 
 
 def descriptors() -> set[str]:
@@ -18,7 +19,7 @@ def descriptors() -> set[str]:
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Stream, socket.socket]]:
-    ours, theirs = socket.socketpair()
+    ours, theirs = tcp_pair()
     stream = Stream(ours, stall_s=0.3)
     yield stream, theirs
     stream.close()
@@ -68,7 +69,7 @@ def test_a_message_that_drips_runs_out_of_its_deadline(ends: tuple[Stream, socke
 
 
 def test_what_comes_at_a_decent_rate_earns_time() -> None:
-    ours, theirs = socket.socketpair()
+    ours, theirs = tcp_pair()
     stream = Stream(ours)
     stream.begin_message(0.2)
     for _ in range(5):  # 32 KiB earn half a second each
@@ -84,6 +85,15 @@ def test_a_peer_that_takes_nothing_ends_the_write(ends: tuple[Stream, socket.soc
     stream, _ = ends
     with pytest.raises(StreamTimeout):
         stream.write(bytes(50 << 20))
+
+
+def test_the_kernel_gives_a_peer_as_long_as_the_limit_does() -> None:
+    """It counts how long a peer takes nothing, too, and would end the connection first."""
+    ours, theirs = tcp_pair()
+    stream = Stream(ours, stall_s=600.0)
+    assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 600_000
+    stream.close()
+    theirs.close()
 
 
 def test_wake_ends_a_wait_and_costs_no_data(ends: tuple[Stream, socket.socket]) -> None:
@@ -113,7 +123,7 @@ def test_an_end_inside_a_read_is_a_loss(ends: tuple[Stream, socket.socket]) -> N
 
 def test_a_closed_stream_gives_its_descriptors_back_and_stays_quiet() -> None:
     before = len(descriptors())
-    ours, theirs = socket.socketpair()
+    ours, theirs = tcp_pair()
     stream = Stream(ours)
     stream.close()
     stream.close()
@@ -133,7 +143,7 @@ def test_descriptors_beyond_1024_are_no_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
     held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1030)]
     try:
-        ours, theirs = socket.socketpair()
+        ours, theirs = tcp_pair()
         assert ours.fileno() > 1024
         stream = Stream(ours)
         theirs.send(b"ok")

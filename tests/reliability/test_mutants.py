@@ -132,6 +132,9 @@ class Inside(socket.socket):
 
     getpeername = getsockname
 
+    def setsockopt(self, *_: object) -> None:
+        """It has none of those of TCP."""
+
 
 def paired(node: RunningNode) -> socket.socket:
     """Return a connection to the node that takes no port: a thousand wait for none to be free again."""
