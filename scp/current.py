@@ -1,20 +1,28 @@
 """Which image a request means: the one that the whole selection starts from."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from scp.errors import Code, Refused
-from scp.model import FileFacts, FolderReader, MPRRequest, SelectionRules
+from scp.model import FileFacts, FolderReader, Header, MPRRequest, SelectionRules
 from scp.selection import NoMiddleImage, current_of_series, select
-from scp.selection.identity import same_patient
+from scp.selection.identity import (
+    OF_PATIENT,
+    agree_with_request,
+    by_patient_and_study,
+    disagreement,
+    same_patient,
+)
 
 NO_IMAGE = frozenset({Code.NOT_DICOM, Code.NOT_A_FILE, Code.NO_PIXEL_DATA, Code.NOT_AN_IMAGE})
 """What a scan says of files that are no DICOM image, whole or damaged."""
 
 NAME_ANOTHER = "name an image or a folder of images"
+
+SEND_IT = "send it first, or ask where it is"
 
 LOOK_AGAIN_S = 10.0
 """How long an unknown image is looked for among what people may have copied in just now."""
@@ -62,7 +70,9 @@ def current_image(
     """Return the facts of the image that *request* starts from.
 
     It is named by path or SOP Instance UID; a series that is named stands for the middle image of its one
-    stack, in the node's own folder of it, else in the folder that holds most of it. Raises ``Refused``.
+    stack, in the node's own folder of it, else in the folder that holds most of it. Where the images of
+    several patients or studies bear its UID, those of each are looked at in a folder of their own, and only
+    those of the patient whom the request states. Raises ``Refused``.
     """
     if request.path is not None:
         return _current_by_path(request.path, read_folder, rules)
@@ -71,21 +81,36 @@ def current_image(
         holdings.look_again(LOOK_AGAIN_S)
         files = _files_named(request, holdings)
     if not files:
-        raise _unknown(request)
+        raise _unknown(request, holdings)
     if request.sop_instance_uid:
         return _best_copy(files, holdings)
-    fullest, _ = Counter(facts.path.parent for facts in files).most_common(1)[0]
     home = holdings.home_of(request.series_instance_uid)
-    here = [facts for facts in files if facts.path.parent == home]
-    return current_of_series(here or [facts for facts in files if facts.path.parent == fullest], rules)
+    return current_of_series(list(_in_one_folder_each(by_patient_and_study(files), home)), rules)
 
 
 def _files_named(request: MPRRequest, holdings: Holdings) -> tuple[FileFacts, ...]:
     if request.sop_instance_uid:
         return holdings.instance_files(request.sop_instance_uid)
     files = holdings.series_files(request.study_instance_uid, request.series_instance_uid)
-    patient = request.patient
-    return tuple(facts for facts in files if patient is None or same_patient(patient, facts.header))
+    return tuple(facts for facts in files if _is_of_patient(request, facts.header))
+
+
+def _is_of_patient(request: MPRRequest, header: Header) -> bool:
+    """Tell whether an image is of the patient whom the request means, as far as it says whom."""
+    listed = request.patient is None or same_patient(request.patient, header)
+    return listed and not disagreement(header, request.stated, OF_PATIENT)
+
+
+def _in_one_folder_each(parts: Sequence[Sequence[FileFacts]], home: Path | None) -> Iterator[FileFacts]:
+    """Yield of the images of each patient and study those that lie in the folder to start from.
+
+    *home* is the folder of whoever has most images there: others have strays in it.
+    """
+    at_home = [sum(facts.path.parent == home for facts in part) for part in parts]
+    for part, count in zip(parts, at_home, strict=True):
+        fullest, _ = Counter(facts.path.parent for facts in part).most_common(1)[0]
+        chosen = home if count and count == max(at_home) else fullest
+        yield from (facts for facts in part if facts.path.parent == chosen)
 
 
 def _current_by_path(path: Path, read_folder: FolderReader, rules: SelectionRules) -> FileFacts:
@@ -137,12 +162,29 @@ def _best_copy(copies: Sequence[FileFacts], holdings: Holdings) -> FileFacts:
     return max(copies, key=lambda facts: (holds[facts.path.parent], str(facts.path)))
 
 
-def _unknown(request: MPRRequest) -> Refused:
-    what, uid = "image", request.sop_instance_uid
-    if not uid:
-        what, uid = "series", request.series_instance_uid
+def _unknown(request: MPRRequest, holdings: Holdings) -> Refused:
+    """Return the refusal of a request for what is not here; of a series, by what is here instead.
+
+    Raises ``Refused(header-disagrees)`` where its images are of other patients than the request states.
+    """
+    study, series = request.study_instance_uid, request.series_instance_uid
+    if uid := request.sop_instance_uid:
+        return Refused(
+            Code.UNKNOWN_IMAGE, f"no image with the UID {uid} is in this archive; {SEND_IT}", "image"
+        )
+    for facts in holdings.series_files(study, series)[:1]:
+        agree_with_request(facts.header, request.stated)
+        return Refused(
+            Code.UNKNOWN_IMAGE,
+            f"no image of the series {series} in this archive is of the patient who is meant; {SEND_IT}",
+            "series of that patient",
+        )
+    if holdings.series_files("", series):
+        return Refused(
+            Code.UNKNOWN_IMAGE,
+            f"the series {series} is in this archive, but not in the study {study}; ask with its own study",
+            "series not in that study",
+        )
     return Refused(
-        Code.UNKNOWN_IMAGE,
-        f"no {what} with the UID {uid} is in this archive; send it first, or ask where it is",
-        what,
+        Code.UNKNOWN_IMAGE, f"no series with the UID {series} is in this archive; {SEND_IT}", "series"
     )

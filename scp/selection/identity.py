@@ -6,12 +6,12 @@ never equal anything but the same bytes. Details name attributes and never hold 
 """
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 
 from scp.errors import Code, Refused, differs_code
-from scp.model import COSINE_TOLERANCE, Header, SelectionRules, Value
+from scp.model import COSINE_TOLERANCE, FileFacts, Header, SelectionRules, Value
 from scp.selection.sorting import FITS, Finding, Rule, once_for_all_alike
 from scp.selection.thresholds import SAME_POSITION_MM
 
@@ -25,7 +25,9 @@ AGREES_WHERE_BOTH = ("PatientID", *OF_THE_PATIENT)
 LOOKED_AT = ("PatientName", *AGREES_WHERE_BOTH, "StudyInstanceUID", "SeriesInstanceUID")
 """What the checks read, beside the auxiliary identifiers of the rules."""
 
-OF_PATIENT_AND_STUDY = ("PatientName", *AGREES_WHERE_BOTH, "StudyInstanceUID")
+OF_PATIENT = ("PatientName", *AGREES_WHERE_BOTH)
+
+OF_PATIENT_AND_STUDY = (*OF_PATIENT, "StudyInstanceUID")
 
 STATED_KEYWORDS = (
     *OF_PATIENT_AND_STUDY,
@@ -151,13 +153,27 @@ def belonging(current: Header, rules: SelectionRules) -> Rule:
     return once_for_all_alike((*LOOKED_AT, *rules.auxiliary), lambda header: belongs(current, header, rules))
 
 
-def agree_with_request(current: Header, stated: Header) -> None:
-    """Raise ``Refused(header-disagrees)`` where the request says other things of the current image.
+def by_patient_and_study(images: Iterable[FileFacts]) -> list[list[FileFacts]]:
+    """Return *images* parted into those of each patient and study, in the order in which these turn up."""
+    parts: list[list[FileFacts]] = []
+    for image in images:
+        for part in parts:
+            of_part = part[0].header
+            if not patient(of_part, image.header) and not study(of_part, image.header):
+                part.append(image)
+                break
+        else:
+            parts.append([image])
+    return parts
+
+
+def disagreement(current: Header, stated: Header, keywords: Sequence[str] = STATED_KEYWORDS) -> str:
+    """Return the first of *keywords* in which the request says other things of an image, ``""`` for none.
 
     What is empty or holds a wild card says nothing (PS3.4 C.2.2.2.4). What further parts people who bear one
     name must agree where both say it.
     """
-    for keyword in STATED_KEYWORDS:
+    for keyword in keywords:
         said = stated.text(keyword)
         if not said or "*" in said or "?" in said:
             continue
@@ -166,7 +182,14 @@ def agree_with_request(current: Header, stated: Header) -> None:
         held = current.text(keyword)
         same = same_name(said, held) if keyword == "PatientName" else said.strip() == held.strip()
         if not same:
-            raise _disagrees(keyword)
+            return keyword
+    return ""
+
+
+def agree_with_request(current: Header, stated: Header) -> None:
+    """Raise ``Refused(header-disagrees)`` where the request says other things of the current image."""
+    if keyword := disagreement(current, stated):
+        raise _disagrees(keyword)
     for keyword, tolerance in STATED_GEOMETRY.items():
         said_mm, held_mm = stated.numbers(keyword), current.numbers(keyword)
         if said_mm and not _near(said_mm, held_mm, tolerance):

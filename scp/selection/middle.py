@@ -1,7 +1,8 @@
 """Which image stands for a series when a request names no image (S0).
 
-Every image of the series is sorted into the stack in which it would be used; where exactly one stack is large
-enough, or only one is there, its middle image becomes the current one.
+Every image of the series is sorted into the stack in which it would be used, those of each patient and study
+by themselves; where exactly one stack is large enough, or only one is there, its middle image becomes the
+current one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import replace
 from scp.errors import Code, Refused
 from scp.model import FileFacts, SelectionReport, SelectionRules, counted
 from scp.selection.fitness import BY_ITSELF
-from scp.selection.identity import patient
+from scp.selection.identity import by_patient_and_study, patient
 from scp.selection.method import select
 from scp.selection.sorting import in_fixed_order, place
 
@@ -34,16 +35,18 @@ def current_of_series(
 
     A series that is here in part has one smaller stack: its middle image will do, since images are counted
     after the searches.
-    Raises ``NoMiddleImage``: which-stack, naming one SOP Instance UID of each, or *by_file* one file;
-    too-few-images where none of several stacks is large enough, but which-stack *by_file*; the reason of the
-    images where none of them can be part of a volume. Raises ``Refused`` where there is no file.
+    Raises ``NoMiddleImage``: which-stack, naming one SOP Instance UID of each, or *by_file* one file; where
+    none of several stacks is large enough, which-stack *by_file* and for several patients, else
+    too-few-images; the reason of the images where none of them can be part of a volume. Raises ``Refused``
+    where there is no file.
     """
-    reports = list(_selections(facts, rules))
+    parts = [facts] if by_file else by_patient_and_study(facts)
+    reports = [report for part in parts for report in _selections(part, rules)]
     stacks = [report for report in reports if report.stack]
     large = [report for report in stacks if len(report.stack) >= rules.minimum_images]
     if len(large or stacks) == 1:
         return _middle((large or stacks)[0].stack)
-    if large or (by_file and stacks):
+    if large or (stacks and (by_file or _patients(stacks) > 1)):
         raise NoMiddleImage(_which_stack(large or stacks, by_file))
     largest = max(reports, key=lambda report: len(report.stack), default=None)
     raise NoMiddleImage(largest) if largest else _no_image(facts, rules)
@@ -52,27 +55,34 @@ def current_of_series(
 def _which_stack(reports: Sequence[SelectionReport], by_file: bool) -> SelectionReport:
     """Return the report of the first of several stacks, turned into the question which of them is meant."""
     middles = [(_middle(report.stack), len(report.stack)) for report in reports]
-    kind = _kind([image for image, _ in middles])
+    kind = _kind(reports)
     names = ", ".join(
         f"{image.path.name if by_file else image.sop_instance_uid} ({counted(count, 'image')})"
         for image, count in middles
     )
-    sentence = f"The series holds {kind}; ask with the SOP Instance UID of one of these: {names}."
+    whose = "the patient, or with " if _patients(reports) > 1 else ""
+    sentence = f"The series holds {kind}; ask with {whose}the SOP Instance UID of one of these: {names}."
     if by_file:
         sentence = f"{kind} here: {names}; name one of these files."
     numbers = f"{kind}, name an image"
     return replace(reports[0], verdict=Code.WHICH_STACK, numbers=numbers, sentence=sentence)
 
 
-def _kind(images: Sequence[FileFacts]) -> str:
-    """Return in words what the stacks are that *images* stand for: ``2 series of 2 patients``."""
-    series = {image.header.text("SeriesInstanceUID") for image in images}
-    patients: list[FileFacts] = []
-    for image in images:
-        if all(patient(other.header, image.header) for other in patients):
-            patients.append(image)
-    of_patients = f" of {len(patients)} patients" if len(patients) > 1 else ""
-    return f"{len(images)} {'series' if len(series) > 1 else 'stacks'}{of_patients}"
+def _kind(reports: Sequence[SelectionReport]) -> str:
+    """Return in words what the stacks of *reports* are: ``2 series of 2 patients``."""
+    series = {_middle(report.stack).header.text("SeriesInstanceUID") for report in reports}
+    patients = _patients(reports)
+    of_patients = f" of {patients} patients" if patients > 1 else ""
+    return f"{len(reports)} {'series' if len(series) > 1 else 'stacks'}{of_patients}"
+
+
+def _patients(reports: Sequence[SelectionReport]) -> int:
+    """Return how many patients the stacks of *reports* are of."""
+    found: list[FileFacts] = []
+    for image in (_middle(report.stack) for report in reports):
+        if all(patient(other.header, image.header) for other in found):
+            found.append(image)
+    return len(found)
 
 
 def _selections(facts: Sequence[FileFacts], rules: SelectionRules) -> Iterator[SelectionReport]:
