@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, select
 
 from scp.archive import alterations
 from scp.archive.filing import sync
-from scp.archive.index import IndexDatabase, absolute_path, conflict, file
+from scp.archive.index import IndexDatabase, absolute_path, conflict, file, stored
 from scp.archive.records import delete_file, rows_of_uid
 from scp.errors import Code, Refused
 from scp.model import WORK_FOLDER
@@ -50,12 +50,8 @@ def keep(index: IndexDatabase, root: Path, sop_instance_uid: str, path: Path) ->
 def accept(index: IndexDatabase, root: Path, paths: Collection[Path]) -> tuple[Path, ...]:
     """Take altered files at or below *paths* for right as they are; return which they were."""
     with index.writing() as connection:
-        rows = connection.execute(select(file).where(alterations.IS_REMEMBERED)).all()
-        accepted = [
-            row
-            for row in rows
-            if alterations.is_known(row) and any(_path(root, row).is_relative_to(path) for path in paths)
-        ]
+        rows = connection.execute(select(file).join(stored).where(stored.c.altered != "")).all()
+        accepted = [row for row in rows if any(_path(root, row).is_relative_to(path) for path in paths)]
         for row in accepted:
             alterations.settle(connection, row.id)
     return tuple(_path(root, row) for row in accepted)

@@ -44,7 +44,7 @@ from scp.archive.prepared import Prepared
 from scp.errors import IndexChanged, IndexUnavailable
 from scp.model import HEADER_KEYWORDS
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """An index of another version is rebuilt."""
 
 BUSY_TIMEOUT_S = 10.0
@@ -135,7 +135,7 @@ file = Table(
 )
 """Every file that was looked at, also those that are not DICOM. Inode and device are unsigned 64 bits.
 
-``detail`` may go on behind a line feed: ``scp.archive.alterations``.
+``seen_ns`` is 0 where the file must be read again whatever its stamp says.
 """
 
 instance = Table(
@@ -161,6 +161,20 @@ instance = Table(
     Index("instance_series", "series_id", "sop_instance_uid"),
 )
 """What a file says that holds a DICOM instance; digests are empty until somebody computes them."""
+
+stored = Table(
+    "stored",
+    metadata,
+    Column("file_id", _Key, ForeignKey("file.id"), primary_key=True),
+    Column("header_sha256", String(64), nullable=False),
+    Column("pixel_sha256", String(64), nullable=False),
+    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("altered", Text, nullable=False),
+)
+"""What a file held when it was stored, if it holds something else now, which ``altered`` tells a person.
+
+``altered`` is empty while the index is made anew and the file is not read again yet.
+"""
 
 conflict = Table(
     "conflict",

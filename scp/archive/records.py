@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
-from scp.archive.index import absolute_path, file, instance, series
+from scp.archive.index import absolute_path, file, instance, series, stored
 from scp.archive.layout import folded_name, patient_identity
 from scp.archive.prepared import Prepared
 from scp.model import FileFacts, FileStamp, Header, PixelData, is_legal_uid
@@ -32,11 +32,12 @@ class Digests:
 
 
 ALL_COLUMNS: Final = (
-    select(file, instance, series.c.home)
+    select(file, instance, series.c.home, *(column.label(f"stored_{column.name}") for column in stored.c))
     .outerjoin(instance, instance.c.file_id == file.c.id)
     .outerjoin(series, series.c.id == instance.c.series_id)
+    .outerjoin(stored, stored.c.file_id == file.c.id)
 )
-"""A file with what it holds, where it holds an instance."""
+"""A file with what it holds, where it holds an instance, and with what it held, where that is known."""
 
 # built once: composing a statement costs more than SQLite takes to answer it
 _KEY_OF_FILE: Final = select(file.c.id).where(
@@ -92,12 +93,8 @@ def insert_file(
     digests: Digests,
     seen_ns: int,
     series_id: Callable[[Connection, Header], int],
-    memory: str = "",
 ) -> None:
-    """Write the rows of one file, in place of those it had; *data_set* is its transfer syntax and offset.
-
-    *memory* is what ``scp.archive.alterations`` keeps in mind of it.
-    """
+    """Write the rows of one file, in place of those it had; *data_set* is its transfer syntax and offset."""
     first = facts[0]
     if first.stamp is None:
         return
@@ -114,7 +111,7 @@ def insert_file(
             "inode": stamp.inode.to_bytes(INTEGER_BYTES, "big"),
             "device": stamp.device.to_bytes(INTEGER_BYTES, "big"),
             "reason": str(first.reason),
-            "detail": _plain(first.detail).replace("\n", " ") + memory,
+            "detail": _plain(first.detail),
             "preamble": first.preamble,
             "seen_ns": seen_ns,
         },
@@ -177,8 +174,8 @@ def stamp_of_row(row: Row[Any]) -> FileStamp:
 
 def facts_of_row(row: Row[Any], root: Path) -> tuple[FileFacts, ...]:
     """Return the facts that :func:`insert_file` was given."""
-    path, detail = absolute_path(root, row.folder, row.name), row.detail.partition("\n")[0]
-    facts = FileFacts(path, stamp_of_row(row), row.reason, detail, bool(row.preamble))
+    path = absolute_path(root, row.folder, row.name)
+    facts = FileFacts(path, stamp_of_row(row), row.reason, row.detail, bool(row.preamble))
     if row.header is None:
         return (facts,)
     pixel_data = None
@@ -198,11 +195,18 @@ def _frames_of(facts: FileFacts, text: str) -> tuple[FileFacts, ...]:
     return tuple(frames)
 
 
+def key_of_file(connection: Connection, folder: bytes, name: bytes) -> int | None:
+    """Return the key of a file's row, ``None`` where it has none."""
+    key: int | None = _FIND_FILE.run(connection, {"folder": folder, "name": name})
+    return key
+
+
 def delete_file(connection: Connection, folder: bytes, name: bytes) -> None:
     """Take one file's rows out, if it has any."""
-    key = _FIND_FILE.run(connection, {"folder": folder, "name": name})
+    key = key_of_file(connection, folder, name)
     if key is not None:
-        connection.execute(delete(instance).where(instance.c.file_id == key))
+        for table in (instance, stored):
+            connection.execute(delete(table).where(table.c.file_id == key))
         connection.execute(delete(file).where(file.c.id == key))
 
 

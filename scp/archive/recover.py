@@ -15,10 +15,10 @@ from typing import Any, Final
 from sqlalchemy import Row, delete, func, select, update
 
 from scp.archive import alterations
-from scp.archive.alterations import Content
+from scp.archive.alterations import Alteration, Content
 from scp.archive.digests import digests_of, pixel_extent
 from scp.archive.filing import note_conflict
-from scp.archive.index import IndexDatabase, absolute_path, conflict, file, folder, instance, series
+from scp.archive.index import IndexDatabase, absolute_path, conflict, file, folder, instance, series, stored
 from scp.archive.records import ALL_COLUMNS, Digests, delete_file, facts_of_row, stamp_of_row
 from scp.model import FileStamp, Progress
 from scp.part10 import open_regular, read_file
@@ -85,7 +85,7 @@ def forget_everything(index: IndexDatabase) -> None:
 def forget_gone(index: IndexDatabase, root: Path) -> None:
     """Take out what no sweep has read since :func:`forget_everything`, and is not there."""
     with index.writing() as connection:
-        left = connection.execute(select(file.c.folder, file.c.name).where(file.c.ctime_ns <= 0)).all()
+        left = connection.execute(select(file.c.folder, file.c.name).where(file.c.seen_ns == 0)).all()
         for row in left:
             if not os.path.lexists(absolute_path(root, row.folder, row.name)):
                 delete_file(connection, row.folder, row.name)
@@ -100,7 +100,8 @@ def verify(index: IndexDatabase, root: Path, report: Report) -> Iterator[Damaged
     known = (
         select(file.c.id)
         .outerjoin(instance, instance.c.file_id == file.c.id)
-        .where(instance.c.file_id.is_not(None) | alterations.IS_REMEMBERED)
+        .outerjoin(stored, stored.c.file_id == file.c.id)
+        .where(instance.c.file_id.is_not(None) | stored.c.file_id.is_not(None))
     )
     with index.reading() as connection:
         keys = connection.scalars(known.order_by(file.c.id)).all()
@@ -122,9 +123,9 @@ def _check(index: IndexDatabase, row: Row[Any], root: Path) -> Damaged | None:
     except OSError as error:
         return Damaged(path, f"it cannot be read: {error.strerror}")
     altered = alterations.alteration(row, now, touched=touched)
-    if now != alterations.held(row) or bool(altered) != alterations.is_known(row):
-        _record(index, row, now, alterations.memory(row, altered))
-    return Damaged(path, altered) if altered else None
+    if now != alterations.held(row) or bool(altered) != bool(row.stored_altered):
+        _record(index, row, now, altered)
+    return Damaged(path, altered.how) if altered else None
 
 
 def _content(row: Row[Any], path: Path, root: Path) -> tuple[Content, bool]:
@@ -143,14 +144,15 @@ def digest_row(row: Row[Any], root: Path) -> tuple[FileStamp, Digests]:
         return stamp, digests_of(read_at, stamp.size, row.data_set_offset, pixel_extent(facts, stamp.size))
 
 
-def _record(index: IndexDatabase, row: Row[Any], now: Content, memory: str) -> None:
+def _record(index: IndexDatabase, row: Row[Any], now: Content, altered: Alteration | None) -> None:
     """Write what an indexed file holds now; of one that holds no instance any more, only what it held."""
     with index.writing() as connection:
         if connection.execute(ALL_COLUMNS.where(file.c.id == row.id)).first() != row:
             return  # whoever changed it meanwhile knows better
-        if row.file_id is not None or memory:
-            detail = row.detail.partition("\n")[0] + memory
-            connection.execute(update(file).where(file.c.id == row.id).values(detail=detail))
+        if altered:
+            alterations.note(connection, row.folder, row.name, altered)
+        elif row.file_id is not None:
+            alterations.settle(connection, row.id)
         digests = {"header_sha256": now.digests.header, "pixel_sha256": now.digests.pixel}
         connection.execute(
             update(instance)

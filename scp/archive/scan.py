@@ -20,6 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from scp.archive import alterations
+from scp.archive.alterations import Alteration
 from scp.archive.index import IndexDatabase, file, relative_bytes
 from scp.archive.layout import is_instance_name
 from scp.archive.listing import MOST_REMEMBERED, FoldersAsTheyWere, Listing
@@ -45,15 +46,11 @@ class Refreshed:
 
 @dataclass(frozen=True, slots=True)
 class _Fresh:
-    """A file as it was read for the index: its checksums, if it had any, and what is kept in mind of it.
-
-    *altered* says what of it was altered, if nobody knew that yet.
-    """
+    """A file as it was read for the index, with its checksums if somebody had taken them before."""
 
     read: FileRead
     digests: Digests = field(default_factory=Digests)
-    memory: str = ""
-    altered: str = ""
+    altered: Alteration | None = None
 
 
 @dataclass(slots=True)
@@ -170,7 +167,7 @@ class Scan:
         now_ns = time.time_ns()
         for name, status in listing.entries.items():
             row = indexed.get(name)
-            facts = self._remembered(row) if row is not None else ()
+            facts = self._remembered(row) if row is not None and row.seen_ns else ()
             if facts and facts[0].stamp == FileStamp.of(status):
                 found.facts[name] = facts
                 continue
@@ -205,13 +202,14 @@ class Scan:
         stamp = read.facts[0].stamp
         row = connection.execute(
             select(file.c.ctime_ns, file.c.mtime_ns, file.c.size).where(
-                file.c.folder == place, file.c.name == name
+                file.c.folder == place, file.c.name == name, file.c.seen_ns != 0
             )
         ).first()
         if stamp is None or (row is not None and tuple(row) == (stamp.ctime_ns, stamp.mtime_ns, stamp.size)):
             return  # intake has just written it, digests included
-        if fresh.altered:
-            _warn(os.fsdecode(name), fresh.altered)
+        altered = fresh.altered
+        if altered and not altered.is_known:
+            _warn(os.fsdecode(name), altered)
         uid = read.facts[0].sop_instance_uid
         if rows_of_uid(connection, uid):
             self._repeated.add(uid)
@@ -224,8 +222,9 @@ class Scan:
             digests=fresh.digests,
             seen_ns=time.time_ns(),
             series_id=self._homes.id_of,
-            memory=fresh.memory,
         )
+        if altered:
+            alterations.note(connection, place, name, altered)
         header = read.facts[0].header
         if header.attributes:
             self._homes.recognise(connection, header, PurePath(os.fsdecode(place)))
@@ -239,18 +238,16 @@ def _compared(read: FileRead, row: Row[Any] | None) -> _Fresh | None:
         return None
     if row is None or should is None:
         return _Fresh(read)
-    if alterations.is_as_digested(row, stamp):
+    if alterations.is_as_stored(row, stamp):
         return _Fresh(read, should.digests)
     try:
         now = alterations.content_of(read.facts[0].path, read)
     except OSError:
         return None
-    altered = alterations.alteration(row, now, touched=True)
-    news = "" if alterations.is_known(row) else altered
-    return _Fresh(read, now.digests, alterations.memory(row, altered), news)
+    return _Fresh(read, now.digests, alterations.alteration(row, now, touched=True))
 
 
-def _warn(name: str, altered: str) -> None:
+def _warn(name: str, altered: Alteration) -> None:
     """Log an alteration; what people call their files and folders may be patient data."""
     which = name if is_instance_name(name) else "a file that people keep"
-    LOGGER.warning("%s: %s; mpr-scp verify says where it is, and what can be done", which, altered)
+    LOGGER.warning("%s: %s; mpr-scp verify says where it is, and what can be done", which, altered.how)

@@ -75,6 +75,7 @@ LOOKS: Final[dict[str, Callable[[Archive, Path], object]]] = {
     "request": lambda archive, path: archive.read_folder(path.parent),
     "sweep": lambda archive, _path: archive.sweep(),
     "reindex": lambda archive, _path: archive.reindex(),
+    "two reindexes": lambda archive, _path: (archive.reindex(), archive.reindex()),
     "verify": lambda archive, _path: damaged(archive),
 }
 
