@@ -30,6 +30,7 @@ from scp.net.gate import Arrived, TurnedAway, pass_gate
 from scp.net.places import SETTLED_S, Holder, who_makes_room
 from scp.net.stream import shut_down
 from scp.net.tls import acceptor_context
+from scp.part10.head import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 LOGGER = logging.getLogger(__name__)
 
@@ -198,8 +199,8 @@ class Acceptor:
         association.name = f"association from {address[0]}:{address[1]}"
         association.acceptor.maximum_length = self.config.limits.maximum_pdu
         association.acceptor.ae_title = self.config.node.ae_title
-        association.acceptor.implementation_class_uid = entity.implementation_class_uid
-        association.acceptor.implementation_version_name = entity.implementation_version_name
+        association.acceptor.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        association.acceptor.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         association.acceptor.address_info = AddressInformation.from_tuple(
             arrived.stream.connection.getsockname()
         )

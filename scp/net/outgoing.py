@@ -29,6 +29,7 @@ from scp.net.association import Conduct, NodeAssociation, Request
 from scp.net.negotiation import Result
 from scp.net.stream import Stream
 from scp.net.tls import check_certificate, failure_text, requestor_context
+from scp.part10.head import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 REJECTED_BECAUSE = {
     (1, 1): "no reason given",
@@ -281,7 +282,7 @@ def _introduce(
     contexts: list[PresentationContext],
     roles: Iterable[SCP_SCU_RoleSelectionNegotiation],
 ) -> None:
-    """Fill in both ends of the A-ASSOCIATE-RQ (PS3.8 7.1.1)."""
+    """Fill in both ends of the A-ASSOCIATE-RQ (PS3.8 7.1.1, PS3.7 D.3.3)."""
     local, remote = association.requestor, association.acceptor
     connection = association.stream.connection
     remote.ae_title = peer.ae_title
@@ -289,8 +290,8 @@ def _introduce(
     local.ae_title = association.ae.ae_title
     local.address_info = AddressInformation.from_tuple(connection.getsockname())
     local.maximum_length = association.conduct.limits.maximum_pdu
-    local.implementation_class_uid = association.ae.implementation_class_uid
-    local.implementation_version_name = association.ae.implementation_version_name
+    local.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    local.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     for number, context in enumerate(contexts):
         context.context_id = 2 * number + 1
     for item in roles:

@@ -5,6 +5,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.uid import CTImageStorage, JPEGLSLossless
@@ -15,7 +16,10 @@ from pynetdicom.sop_class import Verification
 from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
+from scp.net.association import NodeAssociation
+from scp.net.outgoing import associate
 from scp.net.requestor import Requestor
+from scp.part10.head import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from tests.builders import SERIES_UID, STUDY_UID, image, series, write, write_series
 from tests.net.archive_twin import ArchiveTwin
 from tests.net.nodes import RunningNode, caller, p_data, read_pdu, wait_until
@@ -236,6 +240,30 @@ def test_an_instance_in_no_context_fails_alone(
     server.shutdown()
     assert [one.status for one in sent] == [0x0122, 0x0122, 0x0000]
     assert sent[1].error_comment == "no context for JPEG-LS Lossless Image Compression"
+
+
+def test_both_ends_announce_the_implementation_that_files_name(
+    start_node: StartNode, requestor: Requestor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the A-ASSOCIATE-RQ and the A-ASSOCIATE-AC (PS3.7 D.3.3.2)."""
+    made = watched_associations(monkeypatch)
+    requestor.echo(start_node().peer)
+    (association,) = made
+    for end in (association.requestor, association.acceptor):
+        assert end.implementation_class_uid == IMPLEMENTATION_CLASS_UID
+        assert end.implementation_version_name == IMPLEMENTATION_VERSION_NAME
+
+
+def watched_associations(monkeypatch: pytest.MonkeyPatch) -> list[NodeAssociation]:
+    """Return where each association that the requestor makes from now on is found."""
+    made: list[NodeAssociation] = []
+
+    def watched(*arguments: Any, **options: Any) -> NodeAssociation:
+        made.append(associate(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr("scp.net.requestor.associate", watched)
+    return made
 
 
 def test_a_file_that_is_gone_fails_alone(start_node: StartNode, tmp_path: Path, requestor: Requestor) -> None:
