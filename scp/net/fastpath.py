@@ -266,8 +266,8 @@ class Assembly:
     def _give_to_dimse(self, message: P_DATA) -> None:
         try:
             self._association.dimse.receive_primitive(message)
-        except Exception as error:
-            raise InvalidPDU(f"a message that is none: {error!r}") from error
+        except Exception as error:  # what it says is left out: it may quote what the peer sent
+            raise InvalidPDU(f"a DIMSE message that is not valid: {type(error).__name__}") from error
 
 
 def _whole_message(

@@ -124,8 +124,8 @@ def decoded(identifier: BytesIO | None, context: PresentationContext) -> Dataset
             identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated
         )
         list(found)  # values decode lazily: what is broken shall show here
-    except Exception as error:
-        raise PeerFailed(f"an answer cannot be decoded: {error}") from error
+    except Exception as error:  # what it says is left out: it may quote the answer
+        raise PeerFailed(f"an answer cannot be decoded: {type(error).__name__}") from error
     return found
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scp.config import Limits
 from scp.net import command
-from scp.net.association import NodeAssociation
+from scp.net.association import NodeAssociation, NodeDIMSE
 from scp.net.fastpath import MAXIMUM_QUEUED_MESSAGES
 from tests.net.nodes import (
     RunningNode,
@@ -119,6 +119,19 @@ def test_a_broken_protocol_is_aborted_by_the_provider(
     one.connection.close()
     wait_until(lambda: not node.acceptor.associations)
     assert node.archive.stored == {}
+
+
+def test_a_message_that_is_not_valid_is_not_quoted_in_the_log(
+    peer: Callable[..., tuple], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def quoting(*_: object) -> None:
+        raise ValueError("ROE^JANE is no value of this element")
+
+    monkeypatch.setattr(NodeDIMSE, "receive_primitive", quoting)
+    _, one = peer()
+    one.send(p_data(3, command.encode({command.COMMAND_DATA_SET_TYPE: command.NO_DATA_SET})))
+    assert read_pdu(one.connection) == ABORTED
+    assert "not valid: ValueError" in caplog.text and "ROE" not in caplog.text
 
 
 def test_a_message_that_stops_is_aborted_at_its_deadline_and_leaves_nothing(
