@@ -138,12 +138,23 @@ def _current_of_folder(folder: Path, files: Sequence[FileFacts], rules: Selectio
     try:
         return current_of_series(files, rules, by_file=True)
     except NoMiddleImage as error:
-        reasons = Counter(facts.reason for facts in files)
-        if not reasons.keys() <= NO_IMAGE:
+        if not {facts.reason for facts in files} <= NO_IMAGE:
             raise
-        told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        sentence = f"no DICOM image in {folder}: {told}; {NAME_ANOTHER}"
+        sentence = f"no DICOM image in {folder}: {_told(files)}; {NAME_ANOTHER}"
         raise NoMiddleImage(replace(error.report, sentence=sentence)) from None
+
+
+def _told(files: Sequence[FileFacts]) -> str:
+    """Return how many of *files* there are for each reason; a DICOMDIR, which lists images, by its name."""
+    directories = [facts for facts in files if _is_directory(facts)]
+    reasons = Counter(facts.reason for facts in files if not _is_directory(facts))
+    told = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    return " and ".join(filter(None, (told, "a DICOMDIR" if directories else "")))
+
+
+def _is_directory(facts: FileFacts) -> bool:
+    """Tell whether the file is the directory of a medium, by the name reserved for it (PS3.10 8.5)."""
+    return facts.reason == Code.NOT_AN_IMAGE and facts.path.name.upper() == "DICOMDIR"
 
 
 def _nothing_in(folder: Path) -> str:

@@ -205,6 +205,14 @@ def test_a_dicomdir_is_not_what_a_folder_is_refused_for(run, tmp_path):
     assert run("mpr", tmp_path, "--out", tmp_path / "planes")[2] == err
 
 
+def test_a_dicomdir_is_told_of_by_name_where_a_folder_holds_no_image(run, tmp_path):
+    directory = image(0, SOPClassUID=MediaStorageDirectoryStorage, SOPInstanceUID="1.0")
+    write(directory, tmp_path / "DICOMDIR")
+    assert f"no DICOM image in {tmp_path}: a DICOMDIR; name" in run("explain", tmp_path)[2]
+    (tmp_path / "notes.txt").write_text("no image")
+    assert f"no DICOM image in {tmp_path}: not-dicom 1 and a DICOMDIR; name" in run("explain", tmp_path)[2]
+
+
 def test_images_that_are_missing_at_an_end_without_a_number_are_counted(run, folder):
     for path in folder.glob("*.dcm"):
         write(image(int(path.stem) - 1, ImagesInAcquisition=15, InstanceNumber=None), path)
