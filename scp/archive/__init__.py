@@ -10,7 +10,8 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``layout``       checked values -> paths
 * ``series_homes`` one folder for a series among the node's own
 * ``scan``, ``sweep`` what people keep: one folder read, all folders gone through
-* ``index``, ``records``  the database, and facts as its rows
+* ``duplicates`` whether what arrives is here already
+* ``index``, ``records``, ``entries``  the database, facts as its rows, and those written and found
 * ``question``, ``matching``, ``query``, ``answers``  C-FIND and retrieve identifiers
 * ``claim``        one node alone serves an archive on SQLite
 * ``promises``     what presets would yield of each series

@@ -16,8 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, literal, select, update
 
 from scp.archive.digests import digests_of, pixel_extent
+from scp.archive.entries import key_of_file
 from scp.archive.index import file, instance, stored
-from scp.archive.records import Digests, key_of_file, stamp_of_row
+from scp.archive.records import Digests, stamp_of_row
 from scp.model import FileStamp
 from scp.part10 import FileRead, open_regular
 

@@ -17,14 +17,14 @@ from scp.archive import decisions, layout, query, recover
 from scp.archive.answers import Answers, Values
 from scp.archive.apart import make_apart
 from scp.archive.arrivals import Arrivals
-from scp.archive.durability import syncing_of
-from scp.archive.filing import Filing, make_folders, sync
+from scp.archive.durability import make_folders, sync, syncing_of
+from scp.archive.entries import ALL_COLUMNS, rows_of_uid
+from scp.archive.filing import Filing
 from scp.archive.imports import ImportSummary, import_files
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, instance, series
 from scp.archive.intake import Spooled, SpooledInstance, check_origin, out_of_space_or_refused
 from scp.archive.promises import Promises
 from scp.archive.question import Asked, asked
-from scp.archive.records import ALL_COLUMNS, rows_of_uid
 from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
 from scp.archive.scan import SETTLED_NS, Scan
 from scp.archive.series_homes import SeriesHomes

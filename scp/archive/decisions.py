@@ -12,9 +12,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, select
 
 from scp.archive import alterations
-from scp.archive.filing import sync
+from scp.archive.durability import sync
+from scp.archive.entries import delete_file, rows_of_uid
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, stored
-from scp.archive.records import delete_file, rows_of_uid
 from scp.errors import Code, Refused
 from scp.model import WORK_FOLDER
 

@@ -84,3 +84,21 @@ def _sync_file_range() -> Any:
     if function is not None:
         function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     return function
+
+
+def make_folders(folder: Path) -> set[Path]:
+    """Make what lacks of the path to *folder*, and return the folders whose entries that changed."""
+    if folder.is_dir():
+        return set()
+    changed = make_folders(folder.parent)
+    folder.mkdir(mode=0o750, exist_ok=True)
+    return changed | {folder.parent}
+
+
+def sync(path: Path) -> None:
+    """Make a file's content durable, or a folder's entries."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

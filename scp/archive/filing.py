@@ -15,7 +15,6 @@ import errno
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -23,33 +22,23 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row
 
-from scp.archive.digests import digests_of, pixel_extent
-from scp.archive.durability import Syncing
+from scp.archive.duplicates import contradicts, has_same_bytes, is_identical
+from scp.archive.durability import Syncing, make_folders, sync
+from scp.archive.entries import delete_file, insert_file, note_conflict, rows_of_uid
 from scp.archive.index import (
     IndexDatabase,
     absolute_path,
-    conflict,
-    instance,
     is_full,
     relative_bytes,
-    series,
 )
 from scp.archive.intake import Spooled, out_of_space_or_refused
 from scp.archive.layout import instance_name
-from scp.archive.records import (
-    Digests,
-    delete_file,
-    facts_of_row,
-    insert_file,
-    rows_of_uid,
-    stamp_of_row,
-)
 from scp.archive.series_homes import SeriesHomes
-from scp.errors import IndexChanged, IndexUnavailable, MprScpError, NotDicom, OutOfSpace, StoreRefused
+from scp.errors import IndexChanged, IndexUnavailable, MprScpError, OutOfSpace, StoreRefused
 from scp.model import FileStamp, Stored
-from scp.part10 import open_data_set, open_regular
+from scp.part10 import FileRead
 
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
@@ -206,11 +195,11 @@ class Filing:
         uid = spooled.origin.sop_instance_uid
         known = [row for row in rows_of_uid(connection, uid) if self._is_still_there(row)]
         for row in known:
-            if self._is_identical(connection, row, spooled):
+            if is_identical(connection, self._root, row, spooled):
                 path = absolute_path(self._root, row.folder, row.name)
                 self._make_durable(path)
                 return Stored(uid, path, "duplicate")
-        outcome = "conflict" if any(_contradicts(row, spooled) for row in known) else "stored"
+        outcome = "conflict" if any(contradicts(row, spooled) for row in known) else "stored"
         home = self._homes.home_of(connection, spooled.header, spooled.batch)
         folder = self._root / home
         if not folder.is_dir():
@@ -264,31 +253,6 @@ class Filing:
     def _is_still_there(self, row: Row[Any]) -> bool:
         return absolute_path(self._root, row.folder, row.name).is_file()
 
-    def _is_identical(self, connection: Connection, row: Row[Any], spooled: Spooled) -> bool:
-        """Tell whether a file holds the same bytes; one that people copied in is digested now."""
-        path = absolute_path(self._root, row.folder, row.name)
-        if row.transfer_syntax_uid != spooled.origin.transfer_syntax_uid:
-            return False
-        if FileStamp.of(path.stat()) != stamp_of_row(row):
-            return _same_bytes(path, spooled)
-        if row.size - row.data_set_offset != spooled.size - spooled.data_set_offset:
-            return False
-        digests = Digests(row.header_sha256, row.pixel_sha256)
-        if not digests.header:
-            digests = self._digest(connection, row)
-        return digests == spooled.digests
-
-    def _digest(self, connection: Connection, row: Row[Any]) -> Digests:
-        (facts, *_) = facts_of_row(row, self._root)
-        with open_regular(facts.path) as (read_at, stamp, _):
-            digests = digests_of(read_at, stamp.size, row.data_set_offset, pixel_extent(facts, stamp.size))
-        connection.execute(
-            update(instance)
-            .where(instance.c.file_id == row.id)
-            .values(header_sha256=digests.header, pixel_sha256=digests.pixel)
-        )
-        return digests
-
     def _link(self, job: _Job, folder: Path, *, plain_name: bool) -> tuple[Path, bool]:
         """Give the spool file its name; the second is false where a file of the same bytes had it already.
 
@@ -302,7 +266,7 @@ class Filing:
             try:
                 _move_in(spooled.path, path)
             except FileExistsError:
-                if not _same_bytes(path, spooled):
+                if not has_same_bytes(path, spooled):
                     continue
                 if not self._is_doubtful(path):
                     return path, False
@@ -318,16 +282,14 @@ class Filing:
 
     def _insert(self, connection: Connection, spooled: Spooled, home: PurePath, path: Path) -> None:
         stamp = FileStamp.of(path.stat())
-        facts = [replace(fact, path=path, stamp=stamp) for fact in spooled.facts]
+        facts = tuple(replace(fact, path=path, stamp=stamp) for fact in spooled.facts)
         insert_file(
             connection,
             os.fsencode(home),
             os.fsencode(path.name),
-            facts,
-            data_set=(spooled.origin.transfer_syntax_uid, spooled.data_set_offset),
-            digests=spooled.digests,
-            seen_ns=time.time_ns(),
-            series_id=self._homes.id_of,
+            FileRead(facts, spooled.origin.transfer_syntax_uid, spooled.data_set_offset),
+            spooled.digests,
+            self._homes,
         )
 
 
@@ -364,62 +326,3 @@ def _as_ours(error: Exception) -> Exception:
     if isinstance(error, OSError):
         return out_of_space_or_refused(error)
     return StoreRefused(f"the archive could not file the instance: {type(error).__name__}")
-
-
-def _contradicts(row: Row[Any], spooled: Spooled) -> bool:
-    """Tell whether a known file of the same UID is other content; another transfer syntax alone is none."""
-    return bool(row.transfer_syntax_uid == spooled.origin.transfer_syntax_uid)
-
-
-def _same_bytes(path: Path, spooled: Spooled) -> bool:
-    """Tell whether *path* holds the spooled data set, byte for byte and in the same transfer syntax."""
-    length = spooled.size - spooled.data_set_offset
-    try:
-        with open_regular(path) as (read_at, stamp, _):
-            start = stamp.size - length
-            data_set = open_data_set(read_at, stamp.size)
-            if (data_set.offset, data_set.transfer_syntax_uid) != (start, spooled.origin.transfer_syntax_uid):
-                return False
-            for at in range(0, length, 1 << 20):
-                size = min(1 << 20, length - at)
-                if read_at(start + at, size) != os.pread(
-                    spooled.descriptor, size, spooled.data_set_offset + at
-                ):
-                    return False
-            return True
-    except (OSError, NotDicom):
-        return False
-
-
-def note_conflict(connection: Connection, sop_instance_uid: str) -> None:
-    """List a SOP Instance UID under which files of different content are kept."""
-    known = connection.scalar(
-        select(conflict.c.noted_ns).where(conflict.c.sop_instance_uid == sop_instance_uid)
-    )
-    if known is None:
-        connection.execute(
-            conflict.insert(), {"sop_instance_uid": sop_instance_uid, "noted_ns": time.time_ns()}
-        )
-
-
-def forget_empty_series(connection: Connection) -> None:
-    """Take out series that no instance belongs to any more."""
-    connection.execute(delete(series).where(series.c.id.not_in(select(instance.c.series_id))))
-
-
-def make_folders(folder: Path) -> set[Path]:
-    """Make what lacks of the path to *folder*, and return the folders whose entries that changed."""
-    if folder.is_dir():
-        return set()
-    changed = make_folders(folder.parent)
-    folder.mkdir(mode=0o750, exist_ok=True)
-    return changed | {folder.parent}
-
-
-def sync(path: Path) -> None:
-    """Make a file's content durable, or a folder's entries."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

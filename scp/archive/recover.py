@@ -16,12 +16,12 @@ from sqlalchemy import Row, delete, func, select, update
 
 from scp.archive import alterations
 from scp.archive.alterations import Alteration, Content
-from scp.archive.digests import digests_of, pixel_extent
-from scp.archive.filing import note_conflict
+from scp.archive.digests import digest_row
+from scp.archive.entries import ALL_COLUMNS, delete_file, note_conflict
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, folder, instance, series, stored
-from scp.archive.records import ALL_COLUMNS, Digests, delete_file, facts_of_row, stamp_of_row
-from scp.model import FileStamp, Progress
-from scp.part10 import open_regular, read_file
+from scp.archive.records import Digests, stamp_of_row
+from scp.model import Progress
+from scp.part10 import read_file
 
 ABANDONED_S: Final = 86400.0
 """Nothing that another machine receives takes longer."""
@@ -135,13 +135,6 @@ def _content(row: Row[Any], path: Path, root: Path) -> tuple[Content, bool]:
         if stamp == stamp_of_row(row):
             return Content(digests, row.transfer_syntax_uid), False
     return alterations.content_of(path, read_file(path, within=root)), True
-
-
-def digest_row(row: Row[Any], root: Path) -> tuple[FileStamp, Digests]:
-    """Return stamp and digests of an indexed instance's file as it is now; raises ``OSError``."""
-    facts = facts_of_row(row, root)[0]
-    with open_regular(facts.path) as (read_at, stamp, _):
-        return stamp, digests_of(read_at, stamp.size, row.data_set_offset, pixel_extent(facts, stamp.size))
 
 
 def _record(index: IndexDatabase, row: Row[Any], now: Content, altered: Alteration | None) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import delete, func, select
 
-from scp.archive.filing import sync
+from scp.archive.durability import sync
 from scp.archive.index import IndexDatabase, rejection
 from scp.errors import Unparseable
 from scp.model import is_legal_uid

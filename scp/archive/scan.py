@@ -21,10 +21,11 @@ from sqlalchemy import Connection, Row, select
 
 from scp.archive import alterations
 from scp.archive.alterations import Alteration
+from scp.archive.entries import delete_file, insert_file, rows_of_folder, rows_of_uid
 from scp.archive.index import IndexDatabase, file, relative_bytes
 from scp.archive.layout import is_instance_name
 from scp.archive.listing import MOST_REMEMBERED, FoldersAsTheyWere, Listing
-from scp.archive.records import Digests, delete_file, facts_of_row, insert_file, rows_of_folder, rows_of_uid
+from scp.archive.records import Digests, facts_of_row
 from scp.archive.series_homes import SeriesHomes
 from scp.errors import Code, IndexUnavailable
 from scp.model import WORK_FOLDER, FileFacts, FileStamp
@@ -213,16 +214,7 @@ class Scan:
         uid = read.facts[0].sop_instance_uid
         if rows_of_uid(connection, uid):
             self._repeated.add(uid)
-        insert_file(
-            connection,
-            place,
-            name,
-            read.facts,
-            data_set=(read.transfer_syntax_uid, read.data_set_offset),
-            digests=fresh.digests,
-            seen_ns=time.time_ns(),
-            series_id=self._homes.id_of,
-        )
+        insert_file(connection, place, name, read, fresh.digests, self._homes)
         if altered:
             alterations.note(connection, place, name, altered)
         header = read.facts[0].header

@@ -18,9 +18,8 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from scp.archive.birth_time import birth_time_ns
-from scp.archive.filing import forget_empty_series
+from scp.archive.entries import delete_file, forget_empty_series
 from scp.archive.index import IndexDatabase, absolute_path, file, folder, relative_bytes
-from scp.archive.records import delete_file
 from scp.archive.scan import SETTLED_NS, Scan
 from scp.archive.series_homes import SeriesHomes
 from scp.model import WORK_FOLDER, Progress

@@ -17,10 +17,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from scp.archive import Archive
 from scp.archive.digests import pixel_extent
-from scp.archive.filing import make_folders
+from scp.archive.durability import make_folders
+from scp.archive.entries import insert_file
 from scp.archive.index import IndexDatabase
 from scp.archive.layout import batch_folder, instance_name, instance_path
-from scp.archive.records import Digests, insert_file
+from scp.archive.records import Digests
 from scp.archive.scan import SETTLED_NS
 from scp.archive.series_homes import SeriesHomes
 from scp.cli.bench.material import PREFIX, ct_image, encoded, voxels
@@ -28,7 +29,7 @@ from scp.cli.bench.measuring import ResultsDiffer
 from scp.cli.bench.wire import CALLING
 from scp.config import Archive as Settings
 from scp.model import WORK_FOLDER, FileFacts, FileStamp, Header, Origin
-from scp.part10 import facts_of_data_set, file_head, open_data_set
+from scp.part10 import FileRead, facts_of_data_set, file_head, open_data_set
 
 EACH = 100
 """Instances of a study, which has one series, and a patient to itself."""
@@ -100,15 +101,14 @@ def _file(root: Path, index: IndexDatabase, homes: SeriesHomes, batch: str, seri
         make_folders(folder)
         for image in series:
             path = folder / instance_name(image.facts.sop_instance_uid)
+            facts = replace(image.facts, path=path, stamp=_written(path, image.content))
             insert_file(
                 connection,
                 os.fsencode(home),
                 os.fsencode(path.name),
-                [replace(image.facts, path=path, stamp=_written(path, image.content))],
-                data_set=(ExplicitVRLittleEndian, image.data_set_offset),
-                digests=image.digests,
-                seen_ns=time.time_ns(),
-                series_id=homes.id_of,
+                FileRead((facts,), ExplicitVRLittleEndian, image.data_set_offset),
+                image.digests,
+                homes,
             )
 
 
