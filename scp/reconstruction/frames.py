@@ -36,12 +36,22 @@ def read_frames(frames: Sequence[FileFacts], targets: Sequence[NDArray[np.int16]
     """Yield the cells of *frames*, which are all of one file: (rows, columns), or (rows, columns, 3) for RGB.
 
     Cells of native 16 bits are yielded in the memory of their *targets* (rows, columns), others in their
-    own. Raises ``DecodingFailed``.
+    own. Raises ``DecodingFailed``, also where the file changed since its header was read.
     """
-    if is_native(frames[0]):
-        yield from _read_native(frames, targets)
-    else:
-        yield from _decode(frames)
+    path = frames[0].path
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DecodingFailed(f"{path} cannot be opened: {error.strerror}", path) from error
+    try:
+        _check_unchanged(frames[0], os.fstat(descriptor))
+        if is_native(frames[0]):
+            for facts, target in zip(frames, targets, strict=True):
+                yield _read_cells(descriptor, facts, target)
+        else:
+            yield from _decode(frames, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_native(facts: FileFacts) -> bool:
@@ -51,20 +61,6 @@ def is_native(facts: FileFacts) -> bool:
         return False
     syntax = facts.pixel_data.transfer_syntax_uid
     return (syntax in LITTLE_ENDIAN and bits in (8, 16)) or (syntax == ExplicitVRBigEndian and bits == 16)
-
-
-def _read_native(frames: Sequence[FileFacts], targets: Sequence[NDArray[np.int16]]) -> Iterator[Cells]:
-    path = frames[0].path
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise DecodingFailed(f"{path} cannot be opened: {error.strerror}", path) from error
-    try:
-        _check_unchanged(frames[0], os.fstat(descriptor))
-        for facts, target in zip(frames, targets, strict=True):
-            yield _read_cells(descriptor, facts, target)
-    finally:
-        os.close(descriptor)
 
 
 def _check_unchanged(facts: FileFacts, status: os.stat_result) -> None:
@@ -102,10 +98,11 @@ def _read_fully(descriptor: int, cells: Cells, offset: int, path: Path) -> None:
         view, offset = view[count:], offset + count
 
 
-def _decode(frames: Sequence[FileFacts]) -> Iterator[Cells]:
+def _decode(frames: Sequence[FileFacts], descriptor: int) -> Iterator[Cells]:
     path = frames[0].path
     try:
-        dataset = dcmread(path, force=True)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            dataset = dcmread(file, force=True)
         indices = [max(facts.frame - 1, 0) for facts in frames]
         for facts, cells in zip(frames, iter_pixels(dataset, indices=indices), strict=True):
             if facts.header.text("PhotometricInterpretation") == "PALETTE COLOR":

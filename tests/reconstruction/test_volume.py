@@ -22,7 +22,7 @@ from scp.reconstruction.geometry import slice_table, volume_geometry
 from scp.reconstruction.pixels import pixel_format
 from scp.reconstruction.planes import plan
 from scp.reconstruction.volume import NOWHERE, read_volume
-from tests.builders import image, ramp, series, write_series
+from tests.builders import image, ramp, series, write, write_series
 
 
 def facts_of(datasets, folder):
@@ -224,6 +224,20 @@ def test_a_file_that_is_gone_is_named(tmp_path):
     stack[1].path.unlink()
     with pytest.raises(DecodingFailed, match=r"0002\.dcm"):
         read(stack)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_was_replaced_since_its_header_was_read_is_not_read(tmp_path, compressed):
+    datasets, others = series(2), [image(k + 5) for k in range(2)]
+    for ds in [*datasets, *others] if compressed else []:
+        ds.compress(RLELossless, encoding_plugin="pydicom")
+    stack = facts_of(datasets, tmp_path)
+    assert read(stack) is not None
+    write(others[1], stack[1].path)
+    os.utime(stack[1].path, ns=(0, 0))
+    with pytest.raises(DecodingFailed, match="changed since its header was read") as told:
+        read(stack)
+    assert told.value.paths == (stack[1].path,)
 
 
 def test_all_files_that_cannot_be_had_are_told_at_once(tmp_path):
