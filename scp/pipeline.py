@@ -33,9 +33,9 @@ from scp.model import (
     Takes,
     takes_all,
 )
-from scp.part10 import native_bytes
 from scp.planning import Prospect, as_taken, plan_results
 from scp.production import Workshop, produce
+from scp.reconstruction.pixels import decoded_bytes
 from scp.selection import refusal, select
 
 DECODED_COPIES = 4
@@ -214,7 +214,7 @@ def _decoding_bytes(facts: FileFacts) -> int:
     """Return the memory that decoding this one frame takes: what is stored, and what becomes of it."""
     stored_bytes = facts.pixel_data.length if facts.pixel_data else 0
     frames = facts.header.integer("NumberOfFrames") or 1
-    return 2 * stored_bytes + DECODED_COPIES * native_bytes(facts.header) // max(frames, 1)
+    return 2 * stored_bytes + DECODED_COPIES * decoded_bytes(facts.header) // max(frames, 1)
 
 
 def _marked(files: Sequence[FileFacts], undecodable: Mapping[Path, str]) -> tuple[FileFacts, ...]:

@@ -42,6 +42,7 @@ from scp.isolation.budget import WORKING_BYTES, MemoryBudget
 from scp.model import FileRef, IsCancelled
 from scp.net.encoders import Reencoder
 from scp.part10 import read_facts
+from scp.reconstruction.pixels import decoded_bytes
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
@@ -154,7 +155,4 @@ def _encoded(dataset: Dataset, target: UID) -> bytes:
 
 def _working_bytes(ref: FileRef) -> int:
     header = read_facts(ref.path)[0].header
-    samples = (header.integer("Rows") or 0) * (header.integer("Columns") or 0)
-    samples *= (header.integer("SamplesPerPixel") or 1) * (header.integer("NumberOfFrames") or 1)
-    pixel_bytes = samples * (header.integer("BitsAllocated") or 16) // 8
-    return COPIES * pixel_bytes + 2 * ref.length + WORKING_BYTES
+    return COPIES * decoded_bytes(header) + 2 * ref.length + WORKING_BYTES

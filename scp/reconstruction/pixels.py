@@ -94,6 +94,17 @@ def is_colour(header: Header) -> bool:
     return photometric in COLOUR or photometric.startswith("YBR") or header.integer("SamplesPerPixel") == 3
 
 
+def decoded_bytes(header: Header) -> int:
+    """Return the memory that all frames take once decoded: colour in full at each pixel, however stored.
+
+    0 where the header does not say how large a frame is.
+    """
+    pixels = (header.integer("Rows") or 0) * (header.integer("Columns") or 0)
+    samples = 3 if is_colour(header) else header.integer("SamplesPerPixel") or 1
+    sample_bytes = ((header.integer("BitsAllocated") or 16) + 7) // 8
+    return pixels * samples * sample_bytes * max(header.integer("NumberOfFrames") or 1, 1)
+
+
 def is_signed(header: Header) -> bool:
     return header.integer("PixelRepresentation") == 1
 

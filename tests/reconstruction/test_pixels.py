@@ -6,7 +6,7 @@ import pytest
 
 from scp.errors import Refused
 from scp.model import FileFacts, Header
-from scp.reconstruction.pixels import conversion, pixel_format
+from scp.reconstruction.pixels import conversion, decoded_bytes, pixel_format
 
 CT16 = {
     "Modality": "CT",
@@ -121,3 +121,18 @@ def test_colour_is_stored_as_rgb(photometric):
 def test_gray_and_colour_together_are_refused():
     with pytest.raises(Refused, match="mixes"):
         described(MR, {**MR, "PhotometricInterpretation": "RGB"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({}, 2 * 64),
+        ({"BitsAllocated": 8}, 64),
+        ({"BitsAllocated": 1, "NumberOfFrames": 5}, 5 * 64),
+        ({"BitsAllocated": 8, "SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, 3 * 64),
+        ({"BitsAllocated": 8, "SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422"}, 3 * 64),
+        ({"BitsAllocated": 8, "PhotometricInterpretation": "PALETTE COLOR"}, 3 * 64),
+    ],
+)
+def test_decoded_pixels_have_all_their_samples_in_whole_bytes(changes, needed):
+    assert decoded_bytes(Header({"Rows": 8, "Columns": 8, **MR, **changes})) == needed
