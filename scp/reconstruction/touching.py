@@ -117,7 +117,8 @@ def _row_lines(table: SliceTable, shear: Floats, starts: Floats, step: Floats) -
     """Return height, row and column index (..., 3) where rows of pixels start, and their step (3,)."""
     frame = table.frame / np.array([1.0, *table.spacing_mm])[:, np.newaxis]
     frame = frame - np.outer([0.0, *shear], table.frame[0])
-    return (starts - table.origin) @ frame.T, frame @ step
+    lines = (starts - table.origin).reshape(-1, 3) @ frame.T  # one product is faster than many small ones
+    return lines.reshape(starts.shape), frame @ step
 
 
 def _half_steps(table: SliceTable) -> tuple[float, float]:
