@@ -63,6 +63,8 @@ class Archive:
         index.when_rolled_back = homes.forget
         self._scan = Scan(root, index, homes, extra_keywords)
         self._sweep = Sweep(root, index, homes, self._scan)
+        self._looking: threading.Thread | None = None
+        self._looking_lock = threading.Lock()
         self._syncing = syncing_of(root, durable=settings.durable)
         self._filing = Filing(root, index, homes, self._syncing)
         self._rejections = Rejections(index, root / WORK_FOLDER / REJECTIONS_FOLDER)
@@ -179,19 +181,22 @@ class Archive:
     def look_again(self, within_s: float) -> None:
         """Sweep once more, or wait for the sweep that runs, for at most *within_s* seconds.
 
-        Files too young to be trusted are given the time to settle, and looked at again.
+        Files too young to be trusted are given the time to settle, and looked at again. However many ask at
+        once, one thread looks for all of them.
         """
+        with self._looking_lock:
+            if self._looking is None or not self._looking.is_alive():
+                self._looking = threading.Thread(target=self._look, name="sweep on demand", daemon=True)
+                self._looking.start()
+            looking = self._looking
+        looking.join(within_s)
 
-        def sweep() -> None:
-            with suppress(IndexUnavailable, OSError):
+    def _look(self) -> None:
+        with suppress(IndexUnavailable, OSError):
+            self.sweep()
+            if self._sweep.unsettled:
+                time.sleep(SETTLED_NS / 1e9)
                 self.sweep()
-                if self._sweep.unsettled:
-                    time.sleep(SETTLED_NS / 1e9)
-                    self.sweep()
-
-        sweeping = threading.Thread(target=sweep, name="sweep on demand", daemon=True)
-        sweeping.start()
-        sweeping.join(within_s)
 
     def folders(self) -> tuple[SeenFolder, ...]:
         """Return every folder a sweep has seen, with its time of creation."""

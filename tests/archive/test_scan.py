@@ -1,6 +1,7 @@
 """Folders as people leave them: read whole, indexed where they lie, never written to."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -275,3 +276,33 @@ def test_a_series_keeps_its_home_when_the_index_was_deleted(settings: config.Arc
     with Archive.open(settings.model_copy(update={"batch": "another"})) as archive:
         archive.reindex()
         assert store_into(archive, image(1)).path.parent == first.path.parent
+
+
+def _looking() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "sweep on demand"]
+
+
+def test_however_many_look_again_during_a_long_sweep_one_thread_waits_for_it_and_then_looks(
+    archive: Archive,
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def long(_progress: object) -> None:
+        begun.set()
+        may_end.wait(60)
+
+    first = threading.Thread(target=archive.sweep, args=(long,))
+    first.start()
+    try:
+        assert begun.wait(60)
+        for _ in range(20):
+            archive.look_again(within_s=0)
+        (looking,) = _looking()
+    finally:
+        may_end.set()
+        first.join(60)
+    looking.join(60)
+    path = write(image(), archive.root / "new" / "a.dcm")
+    settled(path)
+    archive.look_again(within_s=60)
+    assert [facts.path for facts in archive.instance_files(str(image().SOPInstanceUID))] == [path]
