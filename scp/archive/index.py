@@ -44,7 +44,7 @@ from scp.archive.prepared import Prepared
 from scp.errors import IndexChanged, IndexUnavailable
 from scp.model import HEADER_KEYWORDS
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """An index of another version is rebuilt."""
 
 BUSY_TIMEOUT_S = 10.0
@@ -198,7 +198,8 @@ verdict = Table(
     metadata,
     Column("study_instance_uid", String(64), primary_key=True),
     Column("series_instance_uid", String(64), primary_key=True),
-    Column("rules_fingerprint", String(64), primary_key=True),
+    Column("preset", String(16), primary_key=True),
+    Column("rules_fingerprint", String(64), nullable=False),
     Column("folder_fingerprint", String(64), nullable=False),
     Column("report", Text, nullable=False),
 )

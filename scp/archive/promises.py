@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, and_, delete, exists, select
 
 from scp.archive.index import IndexDatabase, file, instance, rejection, series, verdict, virtual_series
 from scp.model import Value
@@ -36,7 +36,7 @@ class Promises:
         self._index = index
 
     def fingerprint(self, study_instance_uid: str, series_instance_uid: str) -> str:
-        """Return a digest of every file that lies where files of the series lie, and of what is rejected."""
+        """Return a digest of every file that lies where files of the series lie, and which are rejected."""
         own_folders = (
             select(file.c.folder)
             .join(instance, instance.c.file_id == file.c.id)
@@ -46,6 +46,7 @@ class Promises:
                 series.c.series_instance_uid == series_instance_uid,
             )
         )
+        is_rejected = exists().where(rejection.c.sop_instance_uid == instance.c.sop_instance_uid)
         columns = (
             file.c.folder,
             file.c.name,
@@ -54,37 +55,48 @@ class Promises:
             file.c.ctime_ns,
             file.c.inode,
             file.c.reason,
+            is_rejected,
         )
-        listed = select(*columns).where(file.c.folder.in_(own_folders)).order_by(file.c.folder, file.c.name)
+        listed = (
+            select(*columns)
+            .outerjoin(instance, instance.c.file_id == file.c.id)
+            .where(file.c.folder.in_(own_folders))
+            .order_by(file.c.folder, file.c.name)
+        )
         with self._index.reading() as connection:
             files = connection.execute(listed).all()
-            rejected = connection.scalars(select(rejection.c.sop_instance_uid)).all()
-        return hashlib.sha256(repr((files, sorted(rejected))).encode()).hexdigest()
+        return hashlib.sha256(repr(files).encode()).hexdigest()
 
     def kept(self, source: VirtualSeries, fingerprint: str, rules: str) -> Promise | None:
         """Return the promise that was kept for *source*, ``None`` where something changed since.
 
-        *rules* is a digest of the configuration.
+        *rules* is a digest of all else that decides it: configuration, program, patient.
         """
         wanted = select(verdict.c.report).where(
-            self._key(source, rules), verdict.c.folder_fingerprint == fingerprint
+            self._key(source),
+            verdict.c.rules_fingerprint == rules,
+            verdict.c.folder_fingerprint == fingerprint,
         )
         with self._index.reading() as connection:
             text = connection.scalar(wanted)
         return None if text is None else _promise(text)
 
     def keep(self, source: VirtualSeries, fingerprint: str, rules: str, promise: Promise) -> None:
-        """Keep *promise* in place of the one before."""
+        """Keep *promise* in place of the one before.
+
+        Of a series in which images of two patients lie, that of one patient is kept: such series are few.
+        """
         row = {
             "study_instance_uid": source.study_instance_uid,
             "series_instance_uid": source.series_instance_uid,
+            "preset": source.preset,
             "rules_fingerprint": rules,
             "folder_fingerprint": fingerprint,
             "report": json.dumps(dict(promise)),
         }
         result_uid = str(promise.get("SeriesInstanceUID", ""))
         with self._index.writing() as connection:
-            connection.execute(delete(verdict).where(self._key(source, rules)))
+            connection.execute(delete(verdict).where(self._key(source)))
             connection.execute(verdict.insert(), row)
             if result_uid:
                 listed = virtual_series.c.result_series_uid == result_uid
@@ -111,11 +123,11 @@ class Promises:
         return None if row is None else VirtualSeries(*row)
 
     @staticmethod
-    def _key(source: VirtualSeries, rules: str) -> ColumnElement[bool]:
+    def _key(source: VirtualSeries) -> ColumnElement[bool]:
         return and_(
             verdict.c.study_instance_uid == source.study_instance_uid,
             verdict.c.series_instance_uid == source.series_instance_uid,
-            verdict.c.rules_fingerprint == rules,
+            verdict.c.preset == source.preset,
         )
 
 
