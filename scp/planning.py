@@ -12,12 +12,13 @@ from scp import __version__
 from scp.config import Config
 from scp.errors import Code, Refused
 from scp.model import MPRRequest, Note, SelectionReport, Takes, Vector
+from scp.pixel_digests import with_pixel_digests
 from scp.reconstruction.curved import CurvedPlan, curved_plan
 from scp.reconstruction.engines import ENGINE
 from scp.reconstruction.geometry import volume_geometry
 from scp.reconstruction.pixels import PixelFormat, pixel_format
 from scp.reconstruction.planes import PlanePlan, plan
-from scp.results import ResultOptions, ResultSeries, describe, with_pixel_digests
+from scp.results import ResultOptions, ResultSeries, describe
 from scp.results.basis import SECONDARY_CAPTURE, SOURCE
 from scp.results.curved import describe_curved
 

@@ -9,7 +9,7 @@
 * ``orientation``       the letters of Patient Orientation
 * ``secondary_capture``, ``source_class``, ``multiframe``, ``storage``  the forms a result can take
 * ``curved``            the one form without geometry
-* ``identity``, ``pixel_digests``  UIDs that depend on nothing but what decides the bytes
+* ``identity``          UIDs that depend on nothing but what decides the bytes
 * ``values``            how values are written
 * ``elements``, ``references``, ``compression``  what varies from plane to plane, as bytes
 * ``series``, ``describe``, ``encode``  the record, how it is made, how it becomes files
@@ -18,7 +18,6 @@
 from scp.results.basis import ResultOptions
 from scp.results.describe import describe
 from scp.results.encode import Encoder
-from scp.results.pixel_digests import with_pixel_digests
 from scp.results.series import ResultObject, ResultSeries
 
-__all__ = ["Encoder", "ResultObject", "ResultOptions", "ResultSeries", "describe", "with_pixel_digests"]
+__all__ = ["Encoder", "ResultObject", "ResultOptions", "ResultSeries", "describe"]

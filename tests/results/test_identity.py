@@ -9,7 +9,8 @@ import pytest
 
 from scp.model import Direction, Interpolation, Method, Missing, Note, Policy
 from scp.part10 import read_facts
-from scp.results import Encoder, ResultOptions, describe, with_pixel_digests
+from scp.pixel_digests import with_pixel_digests
+from scp.results import Encoder, ResultOptions, describe
 from scp.results.identity import canonical, uid
 from tests.builders import image, ramp, write, write_series
 from tests.results.planning import CT, digested, one_stating, pixels_of, planned, selected, stating
