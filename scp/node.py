@@ -6,7 +6,7 @@ children (``scp.isolation``). The service manager restarts it; a start needs not
 
 import logging
 import threading
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -132,7 +132,7 @@ class Node:
         workshop = Workshop(config, self._budget, self._results, self._archive)
         means = means_with_archive(config, self._archive, workshop, self._peer_states)
         mpr = MprService(means, self._archive, self._results)
-        requestor = partial(Requestor, config, encoder=Transcoding(config, self._budget))
+        requestor = Requestor(config, encoder=Transcoding(config, self._budget))
         return ServiceContext(config, self._archive, requestor, mpr)
 
     def _keep_sweeping(self) -> None:

@@ -6,7 +6,7 @@ The modules of ordinary services import nothing of the archive or of the pipelin
 
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pydicom.dataset import Dataset
 
@@ -14,11 +14,19 @@ from scp.config import Config, Peer
 from scp.model import Event, FileRef, IsCancelled, Takes, takes_all
 from scp.net.requestor import Requestor
 
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class Closable(Iterator[_T_co], Protocol[_T_co]):
+    """What is found or made while it is asked for; whoever took it closes it, also before its end."""
+
+    def close(self) -> None: ...
+
 
 class ArchiveService(Protocol):
     """The archive, as far as services use it: ways to look things up, and what rejection notes say."""
 
-    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
+    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Closable[Dataset]:
         """Yield at most *limit* answers (PS3.4 C.4.1). Raises ``BadRequest``, ``IndexUnavailable``."""
 
     def refs(self, root_model: str, identifier: Dataset) -> Iterable[FileRef]:
@@ -49,16 +57,12 @@ class Requesting:
     """Tells which SOP classes whoever gets the objects takes; for a C-MOVE it calls the destination."""
 
 
-class Events(Iterator[Event], Protocol):
-    """What a retrieve yields; whoever took it closes it, also before its end."""
-
-    def close(self) -> None: ...
-
-
 class Reconstructs(Protocol):
     """Recognises requests for planes and makes their answers."""
 
-    def events_of(self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled) -> Events | None:
+    def events_of(
+        self, identifier: Dataset, requesting: Requesting, cancelled: IsCancelled
+    ) -> Closable[Event] | None:
         """Return the events of a reconstruction, ``None`` for an ordinary retrieve. Raises ``Refused``.
 
         The iterator may block for minutes and raise ``Refused``, ``Cancelled`` or any ``MprScpError``;
@@ -74,17 +78,11 @@ class Reconstructs(Protocol):
         """
 
 
-class OpensRequestor(Protocol):
-    """Makes the requestor that sends to move destinations."""
-
-    def __call__(self) -> Requestor: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
-    """All that the services need."""
+    """All that the services need; *requestor* sends to move destinations."""
 
     config: Config
     archive: ArchiveService
-    requestor: OpensRequestor
+    requestor: Requestor
     mpr: Reconstructs | None = None

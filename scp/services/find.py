@@ -23,7 +23,7 @@ from scp.net.journal import printable
 from scp.part10.header import Encoding
 from scp.services import mpr_keys
 from scp.services.answered import Answered
-from scp.services.context import Requesting, ServiceContext
+from scp.services.context import Closable, Requesting, ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
 from scp.services.status import (
@@ -87,19 +87,19 @@ def _answer(
     said["without_effect"] = ",".join(mpr_keys.without_effect(identifier))
     requesting = requesting_of(association, request)
     said["level"] = printable(str(identifier.get("QueryRetrieveLevel", "")))[:16]
-    answers = _answers(context, association, request, identifier, requesting)
     tags = identifier.keys()
     asked = {tag for tag in tags if keyword_for_tag(tag) not in NOT_RETURN_KEYS}
     most = context.config.query.maximum_answers
     sent = 0
-    for batch in _encoded(answers, asked, requesting.called_ae_title, request.transfer_syntax):
-        _send(association, request, batch[: most - sent])
-        if sent + len(batch) > most:
-            return Outcome(OUT_OF_RESOURCES, f"{Code.OUT_OF_RESOURCES}: more than {most} answers")
-        sent += len(batch)
-        said["answers"] = sent
-        if association.is_left_alone(request.message.MessageID):
-            raise Cancelled("the requestor cancelled the query")
+    with closing(_answers(context, association, request, identifier, requesting)) as answers:
+        for batch in _encoded(answers, asked, requesting.called_ae_title, request.transfer_syntax):
+            _send(association, request, batch[: most - sent])
+            if sent + len(batch) > most:
+                return Outcome(OUT_OF_RESOURCES, f"{Code.OUT_OF_RESOURCES}: more than {most} answers")
+            sent += len(batch)
+            said["answers"] = sent
+            if association.is_left_alone(request.message.MessageID):
+                raise Cancelled("the requestor cancelled the query")
     return Outcome(SUCCESS)
 
 
@@ -109,7 +109,7 @@ def _answers(
     request: Request,
     identifier: Dataset,
     requesting: Requesting,
-) -> Iterable[Dataset]:
+) -> Closable[Dataset]:
     given_up = threading.Event()
 
     def cancelled() -> bool:  # also after the request, whose cancel is forgotten then
@@ -130,7 +130,7 @@ def _answers(
 
 def _awaited(
     answers: Generator[Dataset, None, None], cancelled: IsCancelled, given_up: threading.Event
-) -> Iterator[Dataset]:
+) -> Generator[Dataset, None, None]:
     try:
         with closing(Ahead(lambda _stopped: answers, ANSWERS_AHEAD)) as waiting:
             while True:

@@ -31,7 +31,7 @@ from scp.net.lazy_sender import LazySender
 from scp.net.sending import Originator, Sent, StoreUser, takes
 from scp.services import mpr_keys
 from scp.services.answered import Answered
-from scp.services.context import Events, ServiceContext
+from scp.services.context import Closable, ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
 from scp.services.status import (
@@ -74,16 +74,14 @@ def serve_move(context: ServiceContext, association: NodeAssociation, request: R
         _respond(association, request, outcome)
         return Answered(outcome, {"destination": title, "why": _why_no_destination(context.config, title)})
     originator = Originator(association.calling_ae_title, request.message.MessageID)
-    sender = context.requestor().sender(destination, originator)
+    sender = context.requestor.sender(destination, originator)
     with sender:
         return _Retrieve(context, association, request, "move", sender, destination).run()
 
 
 def serve_get(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Send what is asked for over the requestor's own association."""
-    sender = _SameAssociation(
-        association, context.config.limits.message_deadline, context.requestor().encoder
-    )
+    sender = _SameAssociation(association, context.config.limits.message_deadline, context.requestor.encoder)
     return _Retrieve(context, association, request, "get", sender, None).run()
 
 
@@ -178,7 +176,7 @@ class _Retrieve:
         given_up = self._given_up.is_set()
         return given_up or self._association.is_left_alone(self._request.message.MessageID)
 
-    def _open(self) -> tuple[Events, bool]:
+    def _open(self) -> tuple[Closable[Event], bool]:
         """Return the events, and whether they are of a reconstruction. Raises ``Refused``."""
         identifier = decoded(self._request.message.Identifier, self._request.transfer_syntax)
         self._asked = _what_is_asked_for(identifier)

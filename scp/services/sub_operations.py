@@ -11,7 +11,7 @@ from scp.errors import Cancelled, Code, PeerFailed, Refused
 from scp.model import Event, Failed, FileRef, Planned, Produced
 from scp.net.sending import Sent
 from scp.net.statuses import SOP_CLASS_NOT_SUPPORTED, SUCCESS
-from scp.services.context import Events
+from scp.services.context import Closable
 from scp.services.status import outcome_of, sentence_for_log
 
 
@@ -101,7 +101,7 @@ class SubOperations(threading.Thread):
 
     def __init__(
         self,
-        open_events: Callable[[], tuple[Events, bool]],
+        open_events: Callable[[], tuple[Closable[Event], bool]],
         sender: Sender,
         announce: Callable[[Counts], None],
     ) -> None:

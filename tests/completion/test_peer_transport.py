@@ -88,7 +88,7 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
         peers={"PACS": peer("PACS")},
     )
     with Archive.open(settings.archive) as archive:
-        context = ServiceContext(settings, archive, lambda: Requestor(settings), None)
+        context = ServiceContext(settings, archive, Requestor(settings), None)
         node = Acceptor(settings, archive, partial(serve, context))
         node.start()
         try:

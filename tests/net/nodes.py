@@ -68,7 +68,7 @@ def running_node(
         node=Node(port=0, **node), peers=peers or {}, limits=limits or Limits(), **(sections or {})
     )
     archive = ArchiveTwin(folder)
-    context = ServiceContext(config, archive, lambda: Requestor(config), mpr)
+    context = ServiceContext(config, archive, Requestor(config), mpr)
     acceptor = Acceptor(config, archive, partial(serve, context))
     acceptor.start()
     try:

@@ -221,9 +221,13 @@ class EncodedTwin(Iterator[Dataset]):
 
     tags: Set[int] = frozenset({0x00080018})
 
-    def __init__(self, batches: Iterable[int], **told: str) -> None:
+    def __init__(self, batches: Iterable[int], **told: Any) -> None:
         self.batches = batches
         self.told = told
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
     def __next__(self) -> Dataset:
         raise AssertionError("who can have them encoded takes them so")
@@ -274,6 +278,18 @@ def test_the_cap_holds_inside_a_batch(start_node: StartNode, monkeypatch: pytest
     assert [status for status, _ in cut] == [0xFF00] * 3 + [0xA700]
     whole = query(answering(node, monkeypatch, [2, 1, 0]), identifier())
     assert [status for status, _ in whole] == [0xFF00] * 3 + [0x0000]
+
+
+@pytest.mark.parametrize("batches", [[1], [2, 5]], ids=["all are sent", "there are too many"])
+def test_answers_are_closed_when_the_query_ends(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch, batches: list[int]
+) -> None:
+    """They hold a connection to the database until then."""
+    twin = EncodedTwin(batches)
+    node = start_node(sections={"query": Query(maximum_answers=3)})
+    monkeypatch.setattr(node.archive, "find", lambda *_, **__: twin)
+    query(node, identifier())
+    assert twin.closed
 
 
 def test_a_cancel_is_seen_between_two_batches(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
