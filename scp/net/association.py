@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 from pydicom.uid import UID
@@ -34,7 +33,6 @@ from scp.net import command, framing
 from scp.net.acse import NodeACSE, Rejection
 from scp.net.admission import Admitted, plain_address
 from scp.net.fastpath import FastDUL, StoreRequest
-from scp.net.framing import PIECE_BYTES, command_pdu, pieces
 from scp.net.journal import Journal, line, printable
 from scp.net.negotiation import STORE_RIGHTS, is_storage
 from scp.net.reception import Reception
@@ -196,13 +194,9 @@ class NodeAssociation(Association):  # type: ignore[misc]
         """How much of a data set one P-DATA-TF to this peer may hold (PS3.8 D.1)."""
         return max(1, min(self.dimse.maximum_pdu_size or MAXIMUM_SENT_PDU, MAXIMUM_SENT_PDU) - 6)
 
-    def send_message(self, context_id: int, encoded: bytes, data_set: bytes = b"") -> bool:
-        """Send an encoded command set and data set, if any; tell whether they went out."""
-        if not data_set:
-            return self.send_pieces((command_pdu(context_id, encoded),))
-        room = memoryview(bytearray(len(encoded) + min(2 * len(data_set), PIECE_BYTES) + 64))
-        most = self.most_fragment_bytes
-        return self.send_pieces(pieces(context_id, encoded, BytesIO(data_set), len(data_set), most, room))
+    def send_message(self, context_id: int, encoded: bytes) -> bool:
+        """Send an encoded command set that has no data set; tell whether it went out."""
+        return self.send_pieces((framing.command_pdu(context_id, encoded),))
 
     def send_pieces(self, made: Iterable[bytes | memoryview]) -> bool:
         """Send one message, made by ``net.framing``; tell whether it went out.
@@ -249,7 +243,7 @@ class NodeAssociation(Association):  # type: ignore[misc]
             calling_ae_title=self.calling_ae_title if self.is_acceptor else str(self.acceptor.ae_title),
             address=self.remote_address,
         )
-        return Reception(self.conduct.sink, origin, self.conduct.limits.maximum_instance, refused)
+        return Reception(self.conduct.sink, origin, refused)
 
     def take_store(self, request: StoreRequest, context_id: int) -> None:
         """Serve a C-STORE in the thread that read it; queue it where something else is under way.

@@ -248,7 +248,6 @@ class Assembly:
     def _complete(self) -> None:
         values, context_id = self._values, self._context_id
         encoded, identifier, reception = self._command, self._identifier, self._reception
-        self._reception = None
         self._forget()
         field = command.number(values, command.COMMAND_FIELD)
         dimse = self._association.dimse

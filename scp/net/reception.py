@@ -5,19 +5,15 @@ of the sink is kept until then, and the rest of the message dropped, because a C
 when its whole data set has been read (PS3.7 9.1.1). Nothing is decoded or encoded here.
 """
 
-from scp.errors import StoreRefused, Unparseable
+from scp.errors import Unparseable
 from scp.model import Incoming, Origin, Sink, Stored
 
 
 class Reception:
-    """Writes one instance into a sink; at most *maximum_bytes* of it, nothing where it is *refused*."""
+    """Writes one instance into a sink, nothing where it is *refused*."""
 
-    def __init__(
-        self, sink: Sink, origin: Origin, maximum_bytes: int, refused: Exception | None = None
-    ) -> None:
+    def __init__(self, sink: Sink, origin: Origin, refused: Exception | None = None) -> None:
         self.origin = origin
-        self.received_bytes = 0
-        self._maximum_bytes = maximum_bytes
         self._incoming: Incoming | None = None
         self._error = refused
         if refused is not None:
@@ -27,20 +23,11 @@ class Reception:
         except Exception as error:
             self._error = error
 
-    @property
-    def overflowed(self) -> bool:
-        return self.received_bytes > self._maximum_bytes
-
     def write(self, fragment: bytes | memoryview) -> None:
         """Take the next bytes; never raises for what the sink says."""
-        self.received_bytes += len(fragment)
         if self._incoming is None:
             return
         try:
-            if self.overflowed:
-                raise StoreRefused(
-                    f"the data set is longer than limits.maximum_instance, {self._maximum_bytes}"
-                )
             self._incoming.write(fragment)
         except Exception as error:
             self._error = error

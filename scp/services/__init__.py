@@ -2,8 +2,3 @@
 
 ``dispatch.serve`` is the one entry; what services may use of the node is a ``context.ServiceContext``.
 """
-
-from scp.services.context import ServiceContext
-from scp.services.dispatch import serve
-
-__all__ = ["ServiceContext", "serve"]

@@ -12,7 +12,6 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from scp.net import command, gate
 from scp.net.association import NodeAssociation
 from scp.net.fastpath import Assembly
-from scp.net.reception import Reception
 from scp.net.transport import ABORT_BY_USER
 from scp.node import Node
 from tests.builders import uid
@@ -146,5 +145,4 @@ def test_control_a_node_that_takes_data_sets_of_any_length_is_noticed(
         assembly._limits = assembly._limits.model_copy(update={"maximum_instance": 1 << 40})
 
     monkeypatch.setattr(Assembly, "__init__", without_limit)
-    monkeypatch.setattr(Reception, "overflowed", False)
     assert _goes_on_beyond_the_limit(disk)

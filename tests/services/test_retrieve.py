@@ -515,7 +515,7 @@ def test_an_instance_that_a_peer_sends_during_its_own_get_leaves_nothing(
         association.respond(query, 1)
         while not isinstance(association.next_message(10.0)[1], StoreRequest):
             pass
-        association.send_message(3, command.store_request(CTImageStorage, "1.2.3", 5), b"data")
+        association.send_messages(3, [(command.store_request(CTImageStorage, "1.2.3", 5), b"data")])
         wait_until(lambda: pair.node.archive.abandoned == ["1.2.3"])
     finally:
         end(association)

@@ -137,7 +137,7 @@ def test_only_a_storage_context_of_who_may_store_takes_instances(
     roles = [build_role(CTImageStorage, scp_role=True)]
     association = associate(node.config, "READER", node.peer, contexts, Deadline(10.0), roles=roles)
     try:
-        association.send_message(1, command.store_request(sent_as, "1.2.3", 1), b"data")
+        association.send_messages(1, [(command.store_request(sent_as, "1.2.3", 1), b"data")])
         _, response = association.next_message(10.0)
         assert response.status == status
         assert node.archive.stored == {} and node.archive.abandoned == []
@@ -150,7 +150,7 @@ def test_a_sender_that_mixes_up_storage_classes_loses_nothing(start_node: StartN
     contexts = [build_context(CTImageStorage, ExplicitVRLittleEndian)]
     association = associate(node.config, "SENDER", node.peer, contexts, Deadline(10.0))
     try:
-        association.send_message(1, command.store_request(MRImageStorage, "1.2.3", 1), b"data")
+        association.send_messages(1, [(command.store_request(MRImageStorage, "1.2.3", 1), b"data")])
         assert association.next_message(10.0)[1].status == 0x0000
         assert node.archive.origins["1.2.3"].sop_class_uid == MRImageStorage
     finally:
