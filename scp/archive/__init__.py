@@ -25,11 +25,8 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 from scp.archive.archive import Archive
 from scp.archive.arrivals import Arrivals, Waiting
 from scp.archive.claim import Claim
-from scp.archive.imports import ImportSummary
 from scp.archive.matching import matches_key
-from scp.archive.promises import Promise, Promises, VirtualSeries
-from scp.archive.question import unsupported_keys
-from scp.archive.recover import Damaged
+from scp.archive.promises import Promise, VirtualSeries
 from scp.archive.results import ResultCache
 from scp.archive.sweep import SeenFolder
 
@@ -37,14 +34,10 @@ __all__ = [
     "Archive",
     "Arrivals",
     "Claim",
-    "Damaged",
-    "ImportSummary",
     "Promise",
-    "Promises",
     "ResultCache",
     "SeenFolder",
     "VirtualSeries",
     "Waiting",
     "matches_key",
-    "unsupported_keys",
 ]

@@ -240,18 +240,17 @@ class Archive:
             home = connection.scalar(chosen.limit(1))
         return None if home is None else self._root / os.fsdecode(home)
 
-    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Answers:
+    def find(self, root_model: str, identifier: Dataset) -> Answers:
         """Return the answers to a C-FIND identifier (*root_model* ``PATIENT`` or ``STUDY``).
 
-        Raises ``BadRequest``. The answers raise ``Refused`` (out-of-resources) after *limit* if there are
-        more, and ``IndexUnavailable``.
+        Raises ``BadRequest``; the answers raise ``IndexUnavailable``.
         """
         question = asked(root_model, identifier)
-        return Answers(question.level, question.vrs, self._found(question, limit))
+        return Answers(question.level, question.vrs, self._found(question))
 
-    def _found(self, question: Asked, limit: int) -> Generator[list[Values], None, None]:
+    def _found(self, question: Asked) -> Generator[list[Values], None, None]:
         with self._index.reading() as connection:
-            yield from query.find(connection, question, limit)
+            yield from query.find(connection, question)
 
     def find_series(self, root_model: str, identifier: Dataset) -> Iterator[tuple[Header, Dataset]]:
         """Yield all answers to a C-FIND identifier at SERIES level, each with the header of one image of it.

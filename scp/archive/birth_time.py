@@ -37,4 +37,4 @@ def birth_time_ns(path: Path) -> int:
 @cache
 def _statx() -> Any:
     """Return the C library's function, ``None`` where it has none."""
-    return getattr(ctypes.CDLL(None), "statx", None) if os.name == "posix" else None
+    return getattr(ctypes.CDLL(None), "statx", None)

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
 from scp.archive.digests import digests_of, pixel_extent
 from scp.archive.durability import Syncing, write_out
 from scp.archive.records import Digests, has_identity
@@ -27,6 +29,7 @@ from scp.part10 import (
     LARGEST_WINDOW_BYTES,
     DataSet,
     GrowingHeader,
+    Walked,
     encoding_of,
     facts_of_data_set,
     file_head,
@@ -34,8 +37,6 @@ from scp.part10 import (
 )
 
 OUT_OF_SPACE_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 
 _serial = itertools.count(1)
 
@@ -92,11 +93,11 @@ class SpooledInstance:
         )
         self._size = 0
         self._growing: GrowingHeader | None = None
-        if origin.transfer_syntax_uid != DEFLATED:
+        if origin.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
             encoding = encoding_of(origin.transfer_syntax_uid)
             self._growing = GrowingHeader(self._head, encoding, wanted_keywords(extra))
         self._header_digest, self._pixel_digest = hashlib.sha256(), hashlib.sha256()
-        self._pixels_reached = False
+        self._walked: Walked | None = None
         self._has_left_the_spool = False
         self._path = spool / f"{process_name()}-{next(_serial)}"
         try:
@@ -153,7 +154,7 @@ class SpooledInstance:
     def _digest(self, fragment: bytes | memoryview) -> None:
         """Digest the next bytes: as the header's until Pixel Data is reached, then as the pixels'."""
         if self._growing is None:
-            (self._pixel_digest if self._pixels_reached else self._header_digest).update(fragment)
+            (self._pixel_digest if self._walked else self._header_digest).update(fragment)
         elif self._growing.add(fragment):
             self._split(self._growing)
         elif len(self._growing.data) > LARGEST_WINDOW_BYTES:
@@ -161,11 +162,10 @@ class SpooledInstance:
             self._growing = None
 
     def _split(self, growing: GrowingHeader) -> None:
-        self._walked = growing.walked
-        self._pixels_reached = True
+        self._walked = walked = growing.walked
         with memoryview(growing.data) as data:
-            self._header_digest.update(data[len(self._head) : self._walked.pixel_offset])
-            self._pixel_digest.update(data[self._walked.pixel_offset :])
+            self._header_digest.update(data[len(self._head) : walked.pixel_offset])
+            self._pixel_digest.update(data[walked.pixel_offset :])
         self._growing = None
 
     def _checked(self) -> Spooled:
@@ -177,7 +177,7 @@ class SpooledInstance:
             len(self._head),
             origin.transfer_syntax_uid,
             encoding_of(origin.transfer_syntax_uid),
-            walked=self._walked if self._pixels_reached else None,
+            walked=self._walked,
         )
         facts = facts_of_data_set(data_set, self._path, extra=self._extra)
         first = facts[0]
@@ -199,7 +199,7 @@ class SpooledInstance:
     def _digests(self, data_set: DataSet, facts: FileFacts) -> Digests:
         """Return the digests; taken again where elements follow Pixel Data, as few data sets have."""
         offset, length = pixel_extent(facts, self._size)
-        split_there = self._walked.pixel_offset == offset if self._pixels_reached else length == 0
+        split_there = self._walked.pixel_offset == offset if self._walked else length == 0
         if self._growing is None and split_there and offset + length == self._size:
             return Digests(self._header_digest.hexdigest(), self._pixel_digest.hexdigest())
         return digests_of(data_set.read_at, self._size, data_set.offset, (offset, length))

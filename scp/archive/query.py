@@ -24,7 +24,7 @@ from scp.archive.matching import (
 )
 from scp.archive.question import COUNTS, LEVEL_KEYWORDS, UNIQUE_KEYS, Asked
 from scp.archive.records import header_of
-from scp.errors import BadRequest, Code, Refused
+from scp.errors import BadRequest
 from scp.model import Header, Value
 
 MOST_UIDS_IN_ONE_QUERY: Final = 10_000
@@ -72,22 +72,11 @@ _INSTANCE_HEADERS: Final = select(instance.c.file_id, instance.c.header).where(
 _T = TypeVar("_T")
 
 
-def find(connection: Connection, question: Asked, limit: int) -> Iterator[list[Values]]:
-    """Yield at most *limit* answers in batches; raises ``Refused`` (out-of-resources) where there are more.
-
-    A batch is what is found among some rows, which may be nothing.
-    """
+def find(connection: Connection, question: Asked) -> Iterator[list[Values]]:
+    """Yield the answers in batches, each of what is found among some rows, which may be nothing."""
     batches = _image_batches if question.level == "IMAGE" else _group_batches
-    left = limit
     for batch in batches(connection, question):
-        yield [found.values for found in batch[:left]]
-        left -= len(batch)
-        if left < 0:
-            raise Refused(
-                Code.OUT_OF_RESOURCES,
-                f"more than {limit} answers match; ask for less at once",
-                comment=f"more than {limit} answers",
-            )
+        yield [found.values for found in batch]
 
 
 def retrieve_rows(connection: Connection, question: Asked) -> list[Row[Any]]:

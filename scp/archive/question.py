@@ -110,10 +110,3 @@ def _key(identifier: Dataset, keyword: str) -> tuple[str, tuple[str, ...]]:
         return str(element.VR), key_texts(element)
     except Exception as error:  # pydicom decodes now, and raises whatever it likes for a hostile value
         raise BadRequest(keyword, f"the value of {keyword} does not decode") from error
-
-
-def unsupported_keys(root_model: str, identifier: Dataset) -> tuple[str, ...]:
-    """Return the keys that are neither matched nor answered: Pending is then 0xFF01 (PS3.4 C.4.1.1.4)."""
-    question = asked(root_model, identifier)
-    known = LEVEL_KEYWORDS[question.level] or frozenset(HEADER_KEYWORDS)
-    return tuple(key for key in question.keys if key not in known and key not in COUNTS)

@@ -22,7 +22,7 @@ from scp.part10.data_set import (
 )
 from scp.part10.facts import FileRead, facts_of_data_set, file_ref, open_regular, read_facts, read_file
 from scp.part10.head import file_head
-from scp.part10.header import LARGEST_WINDOW_BYTES, GrowingHeader, ReadAt
+from scp.part10.header import LARGEST_WINDOW_BYTES, GrowingHeader, ReadAt, Walked
 
 __all__ = [
     "LARGEST_WINDOW_BYTES",
@@ -31,6 +31,7 @@ __all__ = [
     "GrowingHeader",
     "HeaderRead",
     "ReadAt",
+    "Walked",
     "encoding_of",
     "facts_of_data_set",
     "file_head",

@@ -26,8 +26,8 @@ class Closable(Iterator[_T_co], Protocol[_T_co]):
 class ArchiveService(Protocol):
     """The archive, as far as services use it: ways to look things up, and what rejection notes say."""
 
-    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Closable[Dataset]:
-        """Yield at most *limit* answers (PS3.4 C.4.1). Raises ``BadRequest``, ``IndexUnavailable``."""
+    def find(self, root_model: str, identifier: Dataset) -> Closable[Dataset]:
+        """Yield the answers (PS3.4 C.4.1). Raises ``BadRequest``, ``IndexUnavailable``."""
 
     def refs(self, root_model: str, identifier: Dataset) -> Iterable[FileRef]:
         """Return what a retrieve of *identifier* sends. Raises ``BadRequest``, ``IndexUnavailable``."""

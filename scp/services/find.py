@@ -124,8 +124,7 @@ def _answers(
             f'{association.calling_ae_title} has no right to query; add "find" to its rights',
             "it needs the right find",
         )
-    limit = context.config.query.maximum_answers + 1
-    return context.archive.find(requesting.root_model, identifier, limit=limit)
+    return context.archive.find(requesting.root_model, identifier)
 
 
 def _awaited(

@@ -106,8 +106,7 @@ class VirtualSeriesListing:
         self, identifier: Dataset, root_model: str, preset: Preset, with_stored: bool
     ) -> Generator[Dataset, None, None]:
         if with_stored:
-            limit = self._means.config.query.maximum_answers + 1
-            yield from self._archive.find(root_model, identifier, limit=limit)
+            yield from self._archive.find(root_model, identifier)
         for header, found in self._archive.find_series(root_model, _of_sources(identifier)):
             study_uid, series_uid = header.text("StudyInstanceUID"), header.text("SeriesInstanceUID")
             promise = self._promise(VirtualSeries(study_uid, series_uid, preset.name), preset, header)

@@ -13,10 +13,10 @@ from pydicom.tag import BaseTag
 from pydicom.uid import MRImageStorage
 from pynetdicom.dsutils import encode
 
-from scp.archive import Archive, unsupported_keys
+from scp.archive import Archive
 from scp.archive.matching import matcher, wild_card_matches
 from scp.archive.query import FIRST_ROWS
-from scp.errors import BadRequest, Code, Refused
+from scp.errors import BadRequest
 from scp.model import HEADER_KEYWORDS
 from tests.archive.conftest import store_into
 from tests.builders import image, uid
@@ -67,8 +67,8 @@ def filled(archive: Archive) -> Archive:
 def ask(filled: Archive) -> Ask:
     """Return a function that asks at a level, Study Root unless a patient's level is meant."""
 
-    def find(level: str, root_model: str = "STUDY", limit: int = 1000, **keys: Any) -> list[Dataset]:
-        return list(filled.find(root_model, identifier(level, **keys), limit=limit))
+    def find(level: str, root_model: str = "STUDY", **keys: Any) -> list[Dataset]:
+        return list(filled.find(root_model, identifier(level, **keys)))
 
     return find
 
@@ -192,7 +192,7 @@ def test_values_that_no_vr_allows_are_answered_as_they_are(archive: Archive) -> 
     question = identifier(
         "SERIES", StudyInstanceUID=ds.StudyInstanceUID, AccessionNumber="", StudyID="", SeriesNumber=None
     )
-    (answer,) = archive.find("STUDY", question, limit=10)
+    (answer,) = archive.find("STUDY", question)
     assert answer.AccessionNumber == long_text.strip()
     assert answer.StudyID == "Ä"
     assert answer["SeriesNumber"].value == "2B"
@@ -206,7 +206,7 @@ def test_what_a_text_quotes_is_no_key_of_its_header(archive: Archive) -> None:
     question = identifier(
         "SERIES", StudyInstanceUID=ds.StudyInstanceUID, StudyDescription="", PatientID="", SeriesNumber=None
     )
-    (answer,) = archive.find("STUDY", question, limit=10)
+    (answer,) = archive.find("STUDY", question)
     assert (answer.StudyDescription, answer.PatientID, answer.SeriesNumber) == (quoted, "P-1", 1)
 
 
@@ -214,9 +214,7 @@ def test_a_key_is_not_taken_for_one_whose_name_ends_alike(archive: Archive) -> N
     ds = image(ImageLaterality="L")
     store_into(archive, ds)
     within = {"StudyInstanceUID": ds.StudyInstanceUID, "SeriesInstanceUID": ds.SeriesInstanceUID}
-    (answer,) = archive.find(
-        "STUDY", identifier("IMAGE", **within, Laterality="", ImageLaterality=""), limit=10
-    )
+    (answer,) = archive.find("STUDY", identifier("IMAGE", **within, Laterality="", ImageLaterality=""))
     assert (answer.Laterality, answer.ImageLaterality) == ("", "L")
 
 
@@ -245,7 +243,7 @@ def test_every_study_is_answered_once_whatever_the_batch_it_is_read_in(archive: 
                 ),
             )
     question = identifier("STUDY", StudyInstanceUID="", NumberOfStudyRelatedInstances="")
-    answers = list(archive.find("STUDY", question, limit=count))
+    answers = list(archive.find("STUDY", question))
     assert sorted(answer.StudyInstanceUID for answer in answers) == sorted(f"2.{n}" for n in range(count))
     assert {answer.NumberOfStudyRelatedInstances for answer in answers} == {2}
 
@@ -254,7 +252,7 @@ def test_a_value_that_does_not_decode_is_refused_by_name(filled: Archive) -> Non
     question = identifier("STUDY", StudyInstanceUID="")
     question[0x00201206] = RawDataElement(BaseTag(0x00201206), "FD", 3, b"abc", 0, False, True)
     with pytest.raises(BadRequest) as caught:
-        list(filled.find("STUDY", question, limit=10))
+        list(filled.find("STUDY", question))
     assert caught.value.keyword == "NumberOfStudyRelatedSeries"
 
 
@@ -285,22 +283,8 @@ def test_an_identifier_that_does_not_fit_its_model_is_refused_by_name(
     filled: Archive, root_model: str, level: str, keys: dict[str, str], keyword: str
 ) -> None:
     with pytest.raises(BadRequest) as caught:
-        list(filled.find(root_model, identifier(level, **keys), limit=10))
+        list(filled.find(root_model, identifier(level, **keys)))
     assert caught.value.keyword == keyword
-
-
-def test_more_answers_than_the_limit_come_up_to_it_and_then_a_refusal(filled: Archive) -> None:
-    answers = filled.find("STUDY", identifier("STUDY", StudyInstanceUID=""), limit=2)
-    assert len([next(answers), next(answers)]) == 2
-    with pytest.raises(Refused) as caught:
-        next(answers)
-    assert caught.value.code == Code.OUT_OF_RESOURCES
-    assert len(list(filled.find("STUDY", identifier("STUDY", StudyInstanceUID=""), limit=3))) == 3
-
-
-def test_keys_that_nobody_knows_are_named() -> None:
-    question = identifier("STUDY", StudyInstanceUID="", RequestingService="", ModalitiesInStudy="")
-    assert unsupported_keys("STUDY", question) == ("RequestingService",)
 
 
 @pytest.mark.parametrize(

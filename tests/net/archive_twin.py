@@ -30,12 +30,10 @@ class ArchiveTwin:
             raise Unparseable("a UID of the request is no legal UID")
         return IncomingTwin(self, origin)
 
-    def find(self, root_model: str, identifier: Dataset, *, limit: int) -> Iterator[Dataset]:
+    def find(self, root_model: str, identifier: Dataset) -> Iterator[Dataset]:
         if "QueryRetrieveLevel" not in identifier:
             raise BadRequest("QueryRetrieveLevel", "the identifier has no Query/Retrieve Level")
-        for number, found in enumerate(self._matching(identifier)):
-            if number == limit:
-                return
+        for found in self._matching(identifier):
             answer = Dataset()
             for element in identifier:
                 if element.tag in found:

@@ -277,7 +277,7 @@ def test_many_slow_readers_keep_no_writer_waiting(tmp_path: Path) -> None:
         identifier = type(question)()
         for keyword, value in asked.items():
             setattr(identifier, keyword, value)
-        readers = [archive.find("STUDY", identifier, limit=10) for _ in range(40)]
+        readers = [archive.find("STUDY", identifier) for _ in range(40)]
         assert all(next(reader) for reader in readers)
         assert store_into(archive, image(5)).outcome == "stored"
         for reader in readers:

@@ -135,7 +135,7 @@ def through_the_archive(archive: Archive, folder: Path, values: dict[str, bytes]
         identifier.add_new(FIELDS[keyword], "LO", values[keyword].decode("latin-1"))
     for model in ("STUDY", "PATIENT"):
         with suppress(MprScpError):
-            list(archive.find(model, identifier, limit=50))
+            list(archive.find(model, identifier))
         with suppress(MprScpError):
             archive.refs(model, identifier)
 
@@ -208,7 +208,7 @@ def test_a_wild_card_is_only_one_where_the_standard_has_it(node: Node) -> None:
     identifier.QueryRetrieveLevel = "STUDY"
     for pattern, count in (("P-1", 1), ("P-?", 1), ("P*", 1), ("P-%", 0), ("%", 0), ("P__", 0), ("P-[1]", 0)):
         identifier.PatientID = pattern
-        assert len(list(node._archive.find("STUDY", identifier, limit=9))) == count, pattern
+        assert len(list(node._archive.find("STUDY", identifier))) == count, pattern
 
 
 def _key(group: int, element: int, value: bytes, length: int | None = None) -> bytes:

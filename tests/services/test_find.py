@@ -257,7 +257,7 @@ def test_answers_that_lie_ready_arrive_as_any_other(
 
 def test_the_answers_of_an_archive_are_taken_encoded(tmp_path: Path) -> None:
     with Archive.open(Settings(root=tmp_path, minimum_free=0)) as archive:
-        assert isinstance(archive.find("STUDY", identifier("STUDY"), limit=1), Encodes)
+        assert isinstance(archive.find("STUDY", identifier("STUDY")), Encodes)
 
 
 def test_answers_longer_than_a_pdu_of_the_requestor_arrive_whole(
