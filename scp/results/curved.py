@@ -14,9 +14,9 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from scp.model import SelectionReport, concepts
 from scp.reconstruction.curved import CurvedPlan
 from scp.reconstruction.pixels import PixelFormat
-from scp.results.attributes import COMMON, TYPE_2, Row, amended, data_set
+from scp.results.attributes import COMMON, TYPE_2, Row, amended
 from scp.results.basis import Basis, ResultOptions
-from scp.results.describe import TRANSFER_SYNTAXES
+from scp.results.describe import TRANSFER_SYNTAXES, shared_attributes
 from scp.results.encode import cut
 from scp.results.identity import digest, source_digests, uid
 from scp.results.provenance import (
@@ -29,7 +29,7 @@ from scp.results.provenance import (
 )
 from scp.results.secondary_capture import CAPTURE_ROWS
 from scp.results.series import ResultObject, ResultSeries
-from scp.results.values import character_set, geometry_string, put
+from scp.results.values import geometry_string
 
 UPRIGHT = 1e-3
 """Cosine between rows and line up to which the unrolled surface has square pixels."""
@@ -117,32 +117,23 @@ def describe_curved(
 
 def _series(basis: CurvedBasis, identity: str, words: str) -> ResultSeries:
     root, plan = basis.options.uid_root, basis.plan
-    study = basis.first("StudyInstanceUID") or uid(root, "study", source_digests(basis.stack))
-    ds = data_set(CURVED_ROWS, basis, signed=basis.pixel_format.signed)
-    put(ds, "SOPClassUID", str(SecondaryCaptureImageStorage))
-    put(ds, "StudyInstanceUID", study)
-    put(ds, "SeriesInstanceUID", uid(root, "series", identity))
-    terms = character_set(ds, basis.middle.texts("SpecificCharacterSet"))
-    if terms:
-        put(ds, "SpecificCharacterSet", terms)
+    sop_class_uid = str(SecondaryCaptureImageStorage)
+    common = shared_attributes(basis, CURVED_ROWS, sop_class_uid, identity, signed=basis.pixel_format.signed)
     only = ResultObject(uid(root, "instance", identity, 0), 1, (), words, tuple(range(len(basis.stack))))
     return ResultSeries(
-        sop_class_uid=str(SecondaryCaptureImageStorage),
+        sop_class_uid=sop_class_uid,
         transfer_syntax_uid=TRANSFER_SYNTAXES["none"],
-        study_instance_uid=str(study),
-        series_instance_uid=uid(root, "series", identity),
+        study_instance_uid=str(common["StudyInstanceUID"].value),
+        series_instance_uid=str(common["SeriesInstanceUID"].value),
         series_number=_series_number(basis),
         series_description=_series_description(basis),
         short_description=f"CURVED {millimetres(plan.spacing_mm)} MPR",
-        modality=basis.modality,
-        image_comments=image_comments(basis),
         rows=plan.rows,
         columns=plan.columns,
-        pixel_spacing_mm=plan.spacing_mm,
         pixel_format=basis.pixel_format,
         value_offset=0,
         objects=(only,),
         references=tuple(SourceReference.of(facts) for facts in basis.stack),
         frames_per_object=1,
-        runs=cut(ds),
+        runs=cut(common),
     )

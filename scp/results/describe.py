@@ -15,7 +15,7 @@ from scp.errors import Code, Refused
 from scp.model import SelectionReport
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import PlanePlan
-from scp.results.attributes import data_set, series_number
+from scp.results.attributes import Row, data_set, series_number
 from scp.results.basis import Basis, ResultOptions
 from scp.results.encode import cut
 from scp.results.identity import digest, source_digests, uid
@@ -30,6 +30,7 @@ from scp.results.provenance import (
 from scp.results.series import ResultObject, ResultSeries
 from scp.results.storage import StorageClass, storage_class
 from scp.results.values import character_set, geometry_string, put
+from scp.selection import refusal
 
 SMALLEST_JPEG_2000 = 32
 """Rows and columns that the encoder's six resolutions need; a smaller plane is not compressed."""
@@ -56,13 +57,16 @@ def describe(
     orientation or texts that no character set holds, or where one object would be too large.
     """
     if not report.ok:
-        raise Refused(report.verdict, report.sentence or report.verdict, comment=report.numbers)
+        raise refusal(report)
     basis = Basis(report, plan, pixel_format, options)
     storage = storage_class(basis)
     if storage.multiframe:
         _refuse_too_large(basis)
     identity = _identity(basis, storage)
-    common = _common(basis, storage, identity)
+    signed = pixel_format.signed and not storage.unsigned
+    common = shared_attributes(basis, storage.rows, storage.sop_class_uid, identity, signed=signed)
+    if storage.multiframe:
+        add_dimensions(common, uid(options.uid_root, "dimension", identity))
     return ResultSeries(
         sop_class_uid=storage.sop_class_uid,
         transfer_syntax_uid=_transfer_syntax(options, plan),
@@ -71,11 +75,8 @@ def describe(
         series_number=series_number(basis),
         series_description=series_description(basis),
         short_description=dry_run_description(basis),
-        modality=basis.modality,
-        image_comments=image_comments(basis),
         rows=plan.rows,
         columns=plan.columns,
-        pixel_spacing_mm=plan.spacing_mm,
         pixel_format=pixel_format,
         value_offset=value_offset(basis) if storage.unsigned else 0,
         objects=_objects(basis, storage, identity),
@@ -128,15 +129,18 @@ def _runs_of_equals(values: Iterable[object]) -> list[tuple[object, int]]:
     return [(value, len(list(group))) for value, group in groupby(values)]
 
 
-def _common(basis: Basis, storage: StorageClass, identity: str) -> Dataset:
+def shared_attributes(
+    basis: Basis, rows: Iterable[Row], sop_class_uid: str, identity: str, *, signed: bool
+) -> Dataset:
+    """Return what all objects of a result share: *rows*, its class, and UIDs that follow from *identity*."""
     root = basis.options.uid_root
-    ds = data_set(storage.rows, basis, signed=basis.pixel_format.signed and not storage.unsigned)
-    if storage.multiframe:
-        add_dimensions(ds, uid(root, "dimension", identity))
-    study = basis.first("StudyInstanceUID") or uid(root, "study", source_digests(basis.stack))
+    ds = data_set(rows, basis, signed=signed)
     for keyword, value in (
-        ("SOPClassUID", storage.sop_class_uid),
-        ("StudyInstanceUID", study),
+        ("SOPClassUID", sop_class_uid),
+        (
+            "StudyInstanceUID",
+            basis.first("StudyInstanceUID") or uid(root, "study", source_digests(basis.stack)),
+        ),
         ("SeriesInstanceUID", uid(root, "series", identity)),
     ):
         put(ds, keyword, value)

@@ -45,11 +45,8 @@ class ResultSeries:
     series_number: int
     series_description: str
     short_description: str
-    modality: str
-    image_comments: str
     rows: int
     columns: int
-    pixel_spacing_mm: float
     pixel_format: PixelFormat
     value_offset: int
     objects: tuple[ResultObject, ...]
