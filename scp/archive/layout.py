@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Final
 
-from scp.model import Header, Origin, is_legal_uid
+from scp.model import Header, Origin, folded_name, is_legal_uid
 
 LONGEST_WORD: Final = 32
 """Characters of one attribute in a folder's name; five levels stay far below any path limit."""
@@ -45,17 +45,12 @@ def folder_name(text: str) -> str:
 
 
 def patient_identity(header: Header) -> tuple[str, str, str]:
-    """Return what tells one patient from another: Patient ID, its issuer, and the folded Patient's Name."""
+    """Return what tells one patient from another: Patient ID, its issuer, and the folded Patient's Name.
+
+    Names of which one lacks a group may be of one patient, and are kept apart here: no folder may be wrong.
+    """
     issuer, name = header.text("IssuerOfPatientID"), header.text("PatientName")
     return header.text("PatientID"), issuer, folded_name(name)
-
-
-@lru_cache(maxsize=4096)
-def folded_name(name: str) -> str:
-    """Return a person name without what spelling varies: case, width, trailing spaces and carets."""
-    groups = unicodedata.normalize("NFKC", name).casefold().split("=")
-    components = ("^".join(part.strip() for part in group.split("^")).rstrip("^") for group in groups)
-    return "=".join(components).rstrip("=")
 
 
 def patient_folder(header: Header) -> str:

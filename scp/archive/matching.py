@@ -11,8 +11,7 @@ from typing import Final
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 
-from scp.archive.layout import folded_name
-from scp.model import Value
+from scp.model import Value, folded_name
 
 WILD_CARD_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 RANGE_VRS: Final = frozenset({"DA", "TM", "DT"})

@@ -15,7 +15,6 @@ from sqlalchemy import Column, Connection, Row, Select, bindparam, distinct, fun
 
 from scp.archive.answers import Values, data_set
 from scp.archive.index import file, instance, series
-from scp.archive.layout import folded_name
 from scp.archive.matching import (
     Matches,
     has_wild_card,
@@ -25,7 +24,7 @@ from scp.archive.matching import (
 from scp.archive.question import COUNTS, LEVEL_KEYWORDS, UNIQUE_KEYS, Asked
 from scp.archive.records import header_of
 from scp.errors import BadRequest
-from scp.model import Header, Value
+from scp.model import Header, Value, folded_name
 
 MOST_UIDS_IN_ONE_QUERY: Final = 10_000
 """Longer lists are matched in Python: a database bounds the variables of one statement."""

@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from scp.archive.index import absolute_path
-from scp.archive.layout import folded_name, patient_identity
-from scp.model import FileFacts, FileStamp, Header, PixelData, is_legal_uid
+from scp.archive.layout import patient_identity
+from scp.model import FileFacts, FileStamp, Header, PixelData, folded_name, is_legal_uid
 from scp.part10 import FileRead
 
 INTEGER_BYTES: Final = 8

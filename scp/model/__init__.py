@@ -32,6 +32,7 @@ from scp.model.orientation import (
     is_orthonormal,
     orthonormal,
 )
+from scp.model.person_name import folded_name, name_groups
 from scp.model.report import KnownInstance, Missing, Note, ReportRow, Search, SelectionReport
 from scp.model.requests import (
     Candidates,
@@ -120,9 +121,11 @@ __all__ = [
     "checked_orientation",
     "checked_thickness",
     "counted",
+    "folded_name",
     "is_along",
     "is_legal_uid",
     "is_orthonormal",
+    "name_groups",
     "never",
     "orthonormal",
     "takes_all",

@@ -5,17 +5,13 @@ typed: letter case, trailing carets, padding and character set do not count. Byt
 never equal anything but the same bytes. Details name attributes and never hold a patient's data.
 """
 
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from itertools import zip_longest
 
 from scp.errors import Code, Refused, differs_code
-from scp.model import COSINE_TOLERANCE, FileFacts, Header, SelectionRules, Value
+from scp.model import COSINE_TOLERANCE, FileFacts, Header, SelectionRules, Value, name_groups
 from scp.selection.sorting import FITS, Finding, Rule, once_for_all_alike
 from scp.selection.thresholds import SAME_POSITION_MM
-
-ALPHABETIC_COMPONENTS = 5
 
 OF_THE_PATIENT = ("IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 
@@ -42,24 +38,6 @@ STATED_GEOMETRY = {"ImageOrientationPatient": COSINE_TOLERANCE, "ImagePositionPa
 """What a header file says of it besides, and how near that must be."""
 
 
-@lru_cache(maxsize=4096)
-def _component(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFKC", folded).rstrip()
-
-
-@lru_cache(maxsize=4096)
-def _groups(name: str) -> tuple[tuple[str, ...], ...]:
-    """Return alphabetic, ideographic and phonetic group, each without empty components at its end."""
-    groups = []
-    for group in [*name.split("="), "", ""][:3]:
-        components = [_component(part) for part in group.split("^")[:ALPHABETIC_COMPONENTS]]
-        while components and not components[-1]:
-            components.pop()
-        groups.append(tuple(components))
-    return tuple(groups)
-
-
 def same_name(one: str, other: str) -> bool:
     """Tell whether two values of Patient's Name name the same person.
 
@@ -67,7 +45,7 @@ def same_name(one: str, other: str) -> bool:
     """
     if one == other:
         return True
-    (alphabetic, *further), (other_alphabetic, *other_further) = _groups(one), _groups(other)
+    (alphabetic, *further), (other_alphabetic, *other_further) = name_groups(one), name_groups(other)
     if bool(alphabetic or any(further)) != bool(other_alphabetic or any(other_further)):
         return False
     pairs = zip(further, other_further, strict=True)

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from scp.archive.layout import (
     batch_folder,
-    folded_name,
     folder_name,
     instance_name,
     instance_path,
 )
-from scp.model import WORK_FOLDER, Header, Origin, is_legal_uid
+from scp.model import WORK_FOLDER, Header, Origin, folded_name, is_legal_uid
 
 HOSTILE = st.one_of(
     st.text(max_size=60),

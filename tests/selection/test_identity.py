@@ -60,6 +60,8 @@ def test_b2_the_same_name_written_otherwise_is_the_same_patient(written):
         ("=山田^太郎", "=山田^太郎", True),
         ("=山田^太郎", "", False),
         ("Straße", "STRASSE", True),
+        (" Roe^ Jane", "Roe^Jane", True),
+        ("Ｒｏｅ＾Jane", "Roe^Jane", True),
         ("Roe^Jane^A", "Roe^Jane", False),
         ("Roe^^Jane", "Roe^Jane", False),
         (f"{UNDECODABLE}c8e2", f"{UNDECODABLE}c8e2", True),
