@@ -53,7 +53,7 @@ def echo(
       mpr-scp echo 127.0.0.1 11112 --aec MPRSCP
     """
     requestor, peer = _ends(host, port, aec, aet, deadline)
-    requestor.echo(peer, deadline_s=deadline)
+    requestor.echo(peer)
     if as_json:
         print_json({"host": host, "port": port, "ae_title": aec})
     else:
@@ -133,7 +133,7 @@ def find(
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
     asked = identifier(keys)
-    found = list(requestor.ask(peer, asked, root_model=_root(patient_root), deadline_s=deadline))
+    found = list(requestor.ask(peer, asked, root_model=_root(patient_root)))
     if as_json:
         print_json(list(map(as_mapping, found)))
     else:
@@ -159,13 +159,14 @@ def move(
           -k StudyInstanceUID=1.2.3 -k SeriesInstanceUID=1.2.3.4
     """
     from scp.cli.identifier import identifier
+    from scp.net.deadlines import Patience
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
     destination, asked = _ae_title(aem, "--aem"), identifier(keys)
     with progress("moving"):
         done = _to_its_end(
             lambda: requestor.move(
-                peer, asked, destination, root_model=_root(patient_root), silence_s=deadline
+                peer, asked, destination, root_model=_root(patient_root), deadline=Patience(deadline)
             )
         )
     _print_retrieve(done, f"to {aem}", as_json)
@@ -191,13 +192,14 @@ def get(
     """
     from scp.cli.folder_sink import FolderSink
     from scp.cli.identifier import identifier
+    from scp.net.deadlines import Patience
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
     with progress("retrieving") as advance:
         sink = FolderSink(out, lambda count: advance(count, 0))
         done = _to_its_end(
             lambda: requestor.get(
-                peer, identifier(keys), sink, root_model=_root(patient_root), silence_s=deadline
+                peer, identifier(keys), sink, root_model=_root(patient_root), deadline=Patience(deadline)
             )
         )
     _print_retrieve(done, f"in {out}", as_json)

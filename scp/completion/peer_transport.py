@@ -6,7 +6,6 @@ patient's attributes below the STUDY level. Retrieval is by C-GET where the peer
 this node; lossless transfer syntaxes only. No other decision is taken here.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import islice
@@ -18,6 +17,7 @@ from scp.completion.peer_archives import HeldInstance
 from scp.config import Peer
 from scp.errors import Cancelled, PeerFailed, StoreRefused
 from scp.model import Header, Incoming, IsCancelled, Origin, Sink
+from scp.net.deadlines import Deadline
 
 if TYPE_CHECKING:
     from scp.net.requestor import Requestor
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 PATIENT_SHARE = 0.25
 """The part of a query's time that the question for the patient may use: the selection looks at the patient
 of whatever is retrieved anyway."""
-
-LEAST_S = 0.001
-"""A deadline that has passed, for a requestor that takes 0 for none."""
 
 REPLACEMENT = "\ufffd"
 """What pydicom puts for bytes that do not decode; a name that holds it says nothing reliable."""
@@ -56,29 +53,25 @@ class PeerTransport:
         cancelled: IsCancelled,
     ) -> Iterator[HeldInstance]:
         """Yield the peer's answers as they come. Raises ``PeerFailed``, ``Cancelled``."""
-        deadline = time.monotonic() + within_s
-        patient = self._patient(peer, study_instance_uid, within_s * PATIENT_SHARE, cancelled)
-        _check(cancelled)
+        deadline = Deadline(within_s, cancelled)
+        patient = self._patient(peer, study_instance_uid, Deadline(within_s * PATIENT_SHARE, cancelled))
         identifier = _identifier("IMAGE", study_instance_uid, series_instance_uid)
         identifier.SOPInstanceUID = ""
         identifier.InstanceNumber = None
-        answers = self._requestor.find(peer, identifier, deadline_s=_left_s(deadline), cancelled=cancelled)
+        answers = self._requestor.find(peer, identifier, deadline=deadline)
         with closing(answers):
             for answer in answers:
-                _check(cancelled)
                 yield _held(answer, patient)
         for _ in range(answers.dropped):
             yield DROPPED
 
-    def _patient(
-        self, peer: Peer, study_instance_uid: str, within_s: float, cancelled: IsCancelled
-    ) -> dict[str, str]:
+    def _patient(self, peer: Peer, study_instance_uid: str, deadline: Deadline) -> dict[str, str]:
         """Return what *peer* calls the patient of a study; nothing where it does not say."""
         identifier = _identifier("STUDY", study_instance_uid)
         identifier.PatientName = ""
         identifier.PatientID = ""
         # A peer that fails here fails again at once when it is asked for the instances, and says so there.
-        asked = self._requestor.find(peer, identifier, deadline_s=max(LEAST_S, within_s), cancelled=cancelled)
+        asked = self._requestor.find(peer, identifier, deadline=deadline)
         with suppress(PeerFailed), closing(asked) as answers:
             # one answer is due; to ask for more lets the association be released, which is aborted else
             for answer in list(islice(answers, 2)):
@@ -97,22 +90,22 @@ class PeerTransport:
         cancelled: IsCancelled,
     ) -> None:
         """Retrieve by what ``retrieve`` of *peer* allows. Raises ``PeerFailed``, ``Cancelled``."""
-        deadline = time.monotonic() + within_s
+        deadline = Deadline(within_s, cancelled)
         identifier = _identifier("IMAGE", study_instance_uid, series_instance_uid)
         identifier.SOPInstanceUID = list(sop_instance_uids)
         refusal = ""
         if peer.retrieve != "move":
             try:
-                if self._get(peer, identifier, sop_instance_uids, deadline, cancelled):
+                if self._get(peer, identifier, sop_instance_uids, deadline):
                     return
             except PeerFailed as error:
-                _check(cancelled)
-                if peer.retrieve == "get" or _left_s(deadline) <= LEAST_S:
+                if deadline.cancelled():
+                    raise Cancelled("nobody waits for this peer any more") from error
+                if peer.retrieve == "get" or deadline.is_over:
                     raise
                 refusal = f"{error}; then "
-        _check(cancelled)
         try:
-            self._move(peer, identifier, deadline, cancelled)
+            self._requestor.move(peer, identifier, self._requestor.local_ae_title, deadline=deadline)
         except PeerFailed as error:
             raise PeerFailed(f"{refusal}{error}") from error
 
@@ -121,8 +114,7 @@ class PeerTransport:
         peer: Peer,
         identifier: Dataset,
         wanted: tuple[str, ...],
-        deadline: float,
-        cancelled: IsCancelled,
+        deadline: Deadline,
     ) -> bool:
         """Retrieve by C-GET; tell whether that was all that can be done.
 
@@ -131,21 +123,11 @@ class PeerTransport:
         done = self._requestor.get(
             peer,
             identifier,
-            _WhileWanted(self._sink, cancelled),
+            _WhileWanted(self._sink, deadline.cancelled),
             wanted=wanted,
-            deadline_s=_left_s(deadline),
-            cancelled=cancelled,
+            deadline=deadline,
         )
         return not done.failed or peer.retrieve == "get"
-
-    def _move(self, peer: Peer, identifier: Dataset, deadline: float, cancelled: IsCancelled) -> None:
-        self._requestor.move(
-            peer,
-            identifier,
-            self._requestor.local_ae_title,
-            deadline_s=_left_s(deadline),
-            cancelled=cancelled,
-        )
 
 
 class _WhileWanted:
@@ -184,12 +166,3 @@ def _text(answer: Dataset, keyword: str) -> str:
     value = answer.get(keyword)
     text = "" if value is None else str(value).strip()
     return "" if REPLACEMENT in text else text
-
-
-def _left_s(deadline: float) -> float:
-    return max(LEAST_S, deadline - time.monotonic())
-
-
-def _check(cancelled: IsCancelled) -> None:
-    if cancelled():
-        raise Cancelled("nobody waits for this peer any more")

@@ -156,6 +156,11 @@ class NodeAssociation(Association):  # type: ignore[misc]
         return float(self.dul.idle_s)
 
     @property
+    def silent_s(self) -> float:
+        """Seconds since anything came."""
+        return self.dul.idle_s
+
+    @property
     def gone(self) -> bool:
         """Tell whether the peer has aborted or vanished, or the association ended in any other way."""
         return not self.is_established or self.acse.is_aborted() or not self.dul.is_alive()

@@ -12,9 +12,10 @@ from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
 from scp.net.association import NodeAssociation
+from scp.net.deadlines import Deadline
 from scp.net.declined import Declined, declined_of_ours
 from scp.net.encoders import Encoder
-from scp.net.outgoing import Deadline, NothingAccepted, associate, end, release
+from scp.net.outgoing import NothingAccepted, associate, end, release
 from scp.net.sending import Kind, Originator, Sent, StoreUser, contexts_for, takes
 
 MAXIMUM_CONTEXTS = 128

@@ -8,10 +8,7 @@ import os
 import select
 import socket
 import ssl
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from errno import EINPROGRESS
 from typing import Any
 
@@ -23,9 +20,10 @@ from pynetdicom.transport import AddressInformation
 
 from scp.config import Config, Peer
 from scp.errors import Cancelled, PeerFailed, StoreRefused
-from scp.model import Incoming, IsCancelled, Origin, Sink, never
+from scp.model import Incoming, Origin, Sink
 from scp.net.acse import Rejection
 from scp.net.association import Conduct, NodeAssociation, Request
+from scp.net.deadlines import LOOK_EVERY_S, Deadline
 from scp.net.negotiation import Result
 from scp.net.stream import Stream
 from scp.net.tls import check_certificate, failure_text, requestor_context
@@ -49,9 +47,6 @@ NOTHING_BECAUSE: Mapping[int, str] = {
 }
 """By the one result of all contexts that were proposed."""
 
-LOOK_EVERY_S = 0.2
-"""How soon it is seen that nobody waits for the peer any more."""
-
 
 class NothingAccepted(PeerFailed):
     """The peer associates, and accepts none of *contexts*."""
@@ -59,49 +54,6 @@ class NothingAccepted(PeerFailed):
     def __init__(self, sentence: str, short: str = "", contexts: Sequence[PresentationContext] = ()) -> None:
         super().__init__(sentence, short)
         self.contexts = contexts
-
-
-@dataclass(slots=True)
-class Deadline:
-    """A total: *seconds* from its creation, or until *cancelled* tells that nobody waits any more."""
-
-    seconds: float
-    cancelled: IsCancelled = never
-    _ends: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._ends = time.monotonic() + self.seconds
-
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() >= self._ends
-
-    @property
-    def left_s(self) -> float:
-        """Seconds left. Raises ``PeerFailed`` when there are none, ``Cancelled``."""
-        if self.cancelled():
-            raise Cancelled("nobody waits for this peer any more")
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise PeerFailed(f"not done within {self.seconds:g} s")
-        return left
-
-    def next_message(self, association: NodeAssociation) -> tuple[int, Any]:
-        """Return the next message of *association*. Raises ``PeerFailed``, ``Cancelled``, as ``left_s``."""
-        while True:
-            self.renew(association)
-            with suppress(TimeoutError):
-                return association.next_message(min(LOOK_EVERY_S, self.left_s))
-
-    def renew(self, association: NodeAssociation) -> None:
-        """Take notice of what came: to a total it means nothing."""
-
-
-class Patience(Deadline):
-    """The longest silence: *seconds* from what came last."""
-
-    def renew(self, association: NodeAssociation) -> None:
-        self._ends = time.monotonic() - association.dul.idle_s + self.seconds
 
 
 def associate(

@@ -26,7 +26,7 @@ from pynetdicom.sop_class import (
 from scp.errors import PeerFailed
 from scp.model import Stored
 from scp.net.association import NodeAssociation
-from scp.net.outgoing import Deadline
+from scp.net.deadlines import Deadline
 from scp.net.statuses import PENDING, PENDING_WARNING, SUCCESS
 
 FIND = {

@@ -1,15 +1,15 @@
 """This node as a requestor: C-ECHO, C-FIND, C-GET, C-MOVE and C-STORE towards configured peers.
 
-Each operation is one association with one deadline for all of it, from the connection to the release, or for
-each silence of a retrieve; whatever goes wrong at the other end is one ``PeerFailed`` that says what, in a
-sentence. Once *cancelled* tells that nobody waits any more, it is aborted and ``Cancelled`` raised.
+Each operation is one association with one *deadline* for all of it, from the connection to the release, by
+default the peer's; a ``Patience`` bounds each silence instead. Whatever goes wrong at the other end is one
+``PeerFailed`` that says what, in a sentence. Once the deadline is cancelled the association is aborted, and
+``Cancelled`` raised.
 Answers are checked against what was asked; the messages themselves are ``net.queries``, and data sets go in
 and out as the bytes that they are (``net.sending``, ``net.reception``).
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from functools import partial
+from collections.abc import Collection, Generator, Iterable, Iterator
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -18,19 +18,18 @@ from pynetdicom import build_context
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext, StoragePresentationContexts
-from pynetdicom.sop_class import (
-    Verification,
-)
+from pynetdicom.sop_class import Verification
 
 from scp.config import Config, Peer
 from scp.errors import MprScpError, PeerFailed, StoreRefused
-from scp.model import FileRef, Incoming, IsCancelled, Origin, Sink, Stored, never
+from scp.model import FileRef, Incoming, Origin, Sink, Stored
 from scp.net.association import NodeAssociation
+from scp.net.deadlines import Deadline
 from scp.net.encoders import Encoder, Reencoder
 from scp.net.fastpath import StoreRequest
 from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
-from scp.net.outgoing import Deadline, Patience, associate, end, release
+from scp.net.outgoing import associate, end, release
 from scp.net.queries import (
     FIND,
     GET,
@@ -60,9 +59,9 @@ class Requestor:
         self.encoder = encoder
         self.local_ae_title = local_ae_title or config.node.ae_title
 
-    def echo(self, peer: Peer, *, deadline_s: float | None = None) -> None:
+    def echo(self, peer: Peer, deadline: Deadline | None = None) -> None:
         """Verify that *peer* answers (PS3.4 Annex A). Raises ``PeerFailed``."""
-        deadline = Deadline(deadline_s or peer.deadline)
+        deadline = deadline or Deadline(peer.deadline)
         with self._associated(peer, [build_context(Verification)], deadline) as association:
             request = C_ECHO()
             request.MessageID = MESSAGE_ID
@@ -78,21 +77,40 @@ class Requestor:
         identifier: Dataset,
         *,
         root_model: str = "STUDY",
-        deadline_s: float | None = None,
-        cancelled: IsCancelled = never,
+        deadline: Deadline | None = None,
     ) -> "Answers":
         """Query *peer* (PS3.4 C.4.1); the association begins with the first answer asked for.
 
         Answers that do not agree with *identifier* are dropped, and counted.
         """
-        deadline = partial(Deadline, deadline_s or peer.deadline, cancelled)
-        return Answers(self._find(peer, identifier, root_model, deadline), identifier)
+        return Answers(self.ask(peer, identifier, root_model=root_model, deadline=deadline), identifier)
 
     def ask(
-        self, peer: Peer, identifier: Dataset, *, root_model: str = "STUDY", deadline_s: float | None = None
-    ) -> Iterator[Dataset]:
+        self,
+        peer: Peer,
+        identifier: Dataset,
+        *,
+        root_model: str = "STUDY",
+        deadline: Deadline | None = None,
+    ) -> Generator[Dataset, None, None]:
         """Yield whatever *peer* answers, for a person to judge: a dry run answers with another series."""
-        return self._find(peer, identifier, root_model, partial(Deadline, deadline_s or peer.deadline))
+        deadline = deadline or Deadline(peer.deadline)
+        contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
+        with self._associated(peer, contexts, deadline) as association:
+            context = send_query(association, C_FIND(), FIND[root_model], identifier)
+            while True:
+                _, response = deadline.next_message(association)
+                if not isinstance(response, C_FIND) or response.Status is None:
+                    raise PeerFailed(f"C-FIND was answered by a {type(response).__name__} message")
+                if response.Status not in STILL_PENDING:
+                    break
+                try:
+                    yield decoded(response.Identifier, context)
+                except GeneratorExit:
+                    cancel(association, context)
+                    raise
+            if response.Status != SUCCESS:
+                raise PeerFailed(f"C-FIND ended with {status_text(response)}")
 
     def get(
         self,
@@ -104,18 +122,15 @@ class Requestor:
         sop_classes: Iterable[str] = (),
         transfer_syntaxes: Iterable[str] = RANKING,
         root_model: str = "STUDY",
-        deadline_s: float | None = None,
-        silence_s: float | None = None,
-        cancelled: IsCancelled = never,
+        deadline: Deadline | None = None,
     ) -> Retrieved:
         """Retrieve into *sink* by C-GET (PS3.4 C.4.3).
 
         Only the SOP Instance UIDs in *wanted* are taken (``None`` takes all); what else comes is refused and
         named in ``unasked``. *sop_classes* are what we offer to receive, by default all usual ones.
-        *silence_s* bounds each silence of the peer, instead of all of it. Raises ``PeerFailed``,
-        ``Cancelled``; what was stored until then stays stored.
+        Raises ``PeerFailed``, ``Cancelled``; what was stored until then stays stored.
         """
-        deadline = _deadline(peer, deadline_s, silence_s, cancelled)
+        deadline = deadline or Deadline(peer.deadline)
         offered = list(sop_classes) or [str(c.abstract_syntax) for c in StoragePresentationContexts]
         contexts = [build_context(GET[root_model], list(PLAIN_SYNTAXES))]
         contexts += [build_context(uid, list(transfer_syntaxes)) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
@@ -133,16 +148,10 @@ class Requestor:
         destination_ae_title: str,
         *,
         root_model: str = "STUDY",
-        deadline_s: float | None = None,
-        silence_s: float | None = None,
-        cancelled: IsCancelled = never,
+        deadline: Deadline | None = None,
     ) -> Retrieved:
-        """Let *peer* send to *destination_ae_title* (PS3.4 C.4.2).
-
-        *silence_s* bounds each silence of the peer, instead of all of it. Raises ``PeerFailed``,
-        ``Cancelled``.
-        """
-        deadline = _deadline(peer, deadline_s, silence_s, cancelled)
+        """Let *peer* send to *destination_ae_title* (PS3.4 C.4.2). Raises ``PeerFailed``, ``Cancelled``."""
+        deadline = deadline or Deadline(peer.deadline)
         contexts = [build_context(MOVE[root_model], list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
             request = C_MOVE()
@@ -164,30 +173,13 @@ class Requestor:
     def sender(
         self, peer: Peer, originator: Originator | None = None, *, deadline_s: float | None = None
     ) -> LazySender:
-        """Return what sends to *peer* and associates with it at the first object."""
-        deadline_s = deadline_s or self.config.limits.message_deadline
-        return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s, self.encoder)
+        """Return what sends to *peer* and associates with it at the first object.
 
-    def _find(
-        self, peer: Peer, identifier: Dataset, root_model: str, begin: Callable[[], Deadline]
-    ) -> Generator[Dataset, None, None]:
-        deadline = begin()
-        contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
-        with self._associated(peer, contexts, deadline) as association:
-            context = send_query(association, C_FIND(), FIND[root_model], identifier)
-            while True:
-                _, response = deadline.next_message(association)
-                if not isinstance(response, C_FIND) or response.Status is None:
-                    raise PeerFailed(f"C-FIND was answered by a {type(response).__name__} message")
-                if response.Status not in STILL_PENDING:
-                    break
-                try:
-                    yield decoded(response.Identifier, context)
-                except GeneratorExit:
-                    cancel(association, context)
-                    raise
-            if response.Status != SUCCESS:
-                raise PeerFailed(f"C-FIND ended with {status_text(response)}")
+        Each answer may take *deadline_s*, by default ``limits.message_deadline``.
+        """
+        if deadline_s is None:
+            deadline_s = self.config.limits.message_deadline
+        return LazySender(self.config, self.local_ae_title, peer, originator, deadline_s, self.encoder)
 
     @contextlib.contextmanager
     def _associated(
@@ -266,14 +258,6 @@ class _PickySink:
         except MprScpError:
             return OUT_OF_RESOURCES
         return SUCCESS
-
-
-def _deadline(
-    peer: Peer, deadline_s: float | None, silence_s: float | None, cancelled: IsCancelled
-) -> Deadline:
-    if silence_s is not None:
-        return Patience(silence_s, cancelled)
-    return Deadline(deadline_s or peer.deadline, cancelled)
 
 
 def _storage_scp(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:

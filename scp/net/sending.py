@@ -5,7 +5,6 @@ fragments; no decoding. Only where the other end does not take the transfer synt
 ``Encoder`` makes another of it (``net.encoders``).
 """
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,13 +19,11 @@ from scp.errors import Cancelled, PeerFailed
 from scp.model import FileRef, IsCancelled
 from scp.net import command, framing
 from scp.net.association import NodeAssociation
+from scp.net.deadlines import Deadline
 from scp.net.encoders import Encoder
 from scp.net.fastpath import StoreRequest, StoreResponse
 from scp.net.framing import PIECE_BYTES
 from scp.net.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_WARNINGS, SUCCESS
-
-LOOK_EVERY_S = 0.1
-"""How soon it is seen that nobody waits for a response any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +211,13 @@ def takes(
 def _response(
     association: NodeAssociation, message_id: int, deadline_s: float, cancelled: IsCancelled
 ) -> StoreResponse:
-    ends = time.monotonic() + deadline_s
-    while True:
-        try:
-            _, response = association.next_message(LOOK_EVERY_S)
-            break
-        except TimeoutError:
-            if cancelled():
-                raise Cancelled("nobody waits for the response any more") from None
-            if time.monotonic() > ends:
-                raise PeerFailed(f"did not answer a C-STORE within {deadline_s:g} s") from None
+    deadline = Deadline(deadline_s, cancelled)
+    try:
+        _, response = deadline.next_message(association)
+    except PeerFailed as error:
+        if deadline.is_over:
+            raise PeerFailed(f"did not answer a C-STORE within {deadline_s:g} s") from error
+        raise
     if isinstance(response, StoreRequest):  # it was queued behind the service that sends
         response.reception.abandon()
     if not isinstance(response, StoreResponse) or response.status is None:

@@ -15,6 +15,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as S
 from scp.config import Config, Peer
 from scp.errors import Cancelled, PeerFailed
 from scp.net import outgoing
+from scp.net.deadlines import Deadline, Patience
 from scp.net.requestor import Requestor
 from tests.completion.scripted import black_hole
 from tests.net.archive_twin import ArchiveTwin
@@ -55,10 +56,10 @@ def silent(script: Callable[..., Script]) -> Callable[[CancelledSoon], Peer]:
     return make
 
 
-OPERATIONS: dict[str, Callable[[Requestor, Peer, CancelledSoon, Path], object]] = {
-    "find": lambda ours, peer, cancelled, _: list(ours.find(peer, KEYS, cancelled=cancelled)),
-    "move": lambda ours, peer, cancelled, _: ours.move(peer, KEYS, "DEST", cancelled=cancelled),
-    "get": lambda ours, peer, cancelled, to: ours.get(peer, KEYS, ArchiveTwin(to), cancelled=cancelled),
+OPERATIONS: dict[str, Callable[[Requestor, Peer, Deadline, Path], object]] = {
+    "find": lambda ours, peer, until, _: list(ours.find(peer, KEYS, deadline=until)),
+    "move": lambda ours, peer, until, _: ours.move(peer, KEYS, "DEST", deadline=until),
+    "get": lambda ours, peer, until, to: ours.get(peer, KEYS, ArchiveTwin(to), deadline=until),
 }
 
 
@@ -70,7 +71,7 @@ def test_a_cancel_ends_the_wait_for_an_association(
     peer = silent(cancelled)
     begun = time.monotonic()
     with pytest.raises(Cancelled):
-        OPERATIONS[operation](requestor, peer, cancelled, tmp_path)
+        OPERATIONS[operation](requestor, peer, Deadline(20.0, cancelled), tmp_path)
     assert time.monotonic() - begun < WITHIN_A_SECOND + 2.0
 
 
@@ -78,12 +79,22 @@ def test_a_cancel_ends_the_wait_for_a_connection(requestor: Requestor) -> None:
     cancelled = CancelledSoon()
     threading.Timer(0.05, cancelled.reached.set).start()
     with black_hole() as port, pytest.raises(Cancelled):
-        list(requestor.find(Peer(ae_title="P", host="127.0.0.1", port=port), KEYS, cancelled=cancelled))
+        list(
+            requestor.find(
+                Peer(ae_title="P", host="127.0.0.1", port=port), KEYS, deadline=Deadline(20.0, cancelled)
+            )
+        )
 
 
 def test_a_black_hole_ends_at_the_deadline_of_the_connection(requestor: Requestor) -> None:
     with black_hole() as port, pytest.raises(PeerFailed, match=r"not done within 0\.2 s"):
-        requestor.echo(Peer(ae_title="P", host="127.0.0.1", port=port), deadline_s=0.2)
+        requestor.echo(Peer(ae_title="P", host="127.0.0.1", port=port), deadline=Deadline(0.2))
+
+
+def test_a_deadline_of_nothing_is_over(requestor: Requestor) -> None:
+    """It is not the peer's own, which is what holds where none is given."""
+    with black_hole() as port, pytest.raises(PeerFailed, match="not done within 0 s"):
+        list(requestor.find(Peer(ae_title="P", host="127.0.0.1", port=port), KEYS, deadline=Deadline(0.0)))
 
 
 def test_a_cancel_ends_half_a_tls_handshake(script: Callable[..., Script], ours: Authority) -> None:
@@ -97,7 +108,7 @@ def test_a_cancel_ends_half_a_tls_handshake(script: Callable[..., Script], ours:
     hole = script(say_nothing)
     peer = hole.peer.model_copy(update={"tls": True, "deadline": 60.0})
     with pytest.raises(Cancelled):
-        list(Requestor(Config(tls=ours.tls("client"))).find(peer, KEYS, cancelled=cancelled))
+        list(Requestor(Config(tls=ours.tls("client"))).find(peer, KEYS, deadline=Deadline(20.0, cancelled)))
 
 
 def test_a_peer_that_hangs_up_in_the_tls_handshake_is_a_failure(
@@ -147,9 +158,9 @@ def test_a_peer_that_goes_on_telling_that_it_lives_may_take_its_time(
 
     peer = mover(slow)
     with pytest.raises(PeerFailed, match="C-MOVE ended with status 0xA801"):
-        requestor.move(peer, KEYS, "DEST", silence_s=0.8)
+        requestor.move(peer, KEYS, "DEST", deadline=Patience(0.8))
     with pytest.raises(PeerFailed, match=r"not done within 0\.2 s"):
-        requestor.move(peer, KEYS, "DEST", deadline_s=0.2)
+        requestor.move(peer, KEYS, "DEST", deadline=Deadline(0.2))
 
 
 def test_silence_is_counted_from_the_first_thing_that_came(
@@ -162,7 +173,7 @@ def test_silence_is_counted_from_the_first_thing_that_came(
         yield None, None
 
     with pytest.raises(PeerFailed, match="C-MOVE ended with status 0xA801"):
-        requestor.move(mover(halting), KEYS, "DEST", silence_s=0.8)
+        requestor.move(mover(halting), KEYS, "DEST", deadline=Patience(0.8))
 
 
 def test_a_peer_that_falls_silent_is_given_up(requestor: Requestor, mover: Callable[..., Peer]) -> None:
@@ -174,7 +185,7 @@ def test_a_peer_that_falls_silent_is_given_up(requestor: Requestor, mover: Calla
         yield None, None
 
     with pytest.raises(PeerFailed, match=r"not done within 0\.3 s"):
-        requestor.move(mover(silent), KEYS, "DEST", silence_s=0.3)
+        requestor.move(mover(silent), KEYS, "DEST", deadline=Patience(0.3))
     over.set()
 
 

@@ -17,6 +17,7 @@ from scp.config import Config, Peer
 from scp.errors import PeerFailed
 from scp.model import FileRef
 from scp.net.association import NodeAssociation
+from scp.net.deadlines import Deadline
 from scp.net.outgoing import associate
 from scp.net.requestor import Requestor
 from scp.part10.head import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -135,13 +136,13 @@ def test_a_peer_that_does_not_associate_is_a_failure(
     requestor: Requestor, script: Callable[..., Script], act: Callable[[socket.socket], None]
 ) -> None:
     with pytest.raises(PeerFailed, match=r"^script: the association was not answered, or aborted$"):
-        requestor.echo(script(act).peer, deadline_s=5)
+        requestor.echo(script(act).peer, deadline=Deadline(5))
 
 
 def test_a_black_hole_ends_at_the_deadline(requestor: Requestor, script: Callable[..., Script]) -> None:
     hole = script(lambda _: hole.done.wait(10))
     with pytest.raises(PeerFailed, match="not answered"):
-        requestor.echo(hole.peer, deadline_s=0.3)
+        requestor.echo(hole.peer, deadline=Deadline(0.3))
 
 
 def test_an_associated_peer_that_stays_silent_ends_at_the_deadline(requestor: Requestor) -> None:
@@ -153,7 +154,7 @@ def test_an_associated_peer_that_stays_silent_ends_at_the_deadline(requestor: Re
     )
     peer = Peer(name="silent", ae_title="SILENT", host="127.0.0.1", port=server.server_address[1])
     with pytest.raises(PeerFailed, match=r"^silent: not done within 0\.3 s$"):
-        requestor.echo(peer, deadline_s=0.3)
+        requestor.echo(peer, deadline=Deadline(0.3))
     go_on.set()
     server.shutdown()
 
@@ -163,7 +164,7 @@ def test_what_failed_leaves_no_thread(requestor: Requestor, script: Callable[...
     hole = script(lambda _: hole.done.wait(10))
     for _ in range(2):
         with pytest.raises(PeerFailed):
-            requestor.echo(hole.peer, deadline_s=0.1)
+            requestor.echo(hole.peer, deadline=Deadline(0.1))
     wait_until(lambda: threading.active_count() <= before + 1)
 
 

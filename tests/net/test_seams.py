@@ -30,6 +30,7 @@ from scp.config import Limits
 from scp.net import command
 from scp.net.acse import NodeACSE
 from scp.net.association import NodeAssociation
+from scp.net.deadlines import Deadline
 from scp.net.fastpath import FastDUL
 from scp.net.requestor import Requestor
 from scp.net.transport import MonotonicTimer, NodeSocket, WakingDUL
@@ -138,7 +139,7 @@ def test_the_first_message_waits_for_the_state_that_lets_it_out(
 
     node = start_node()
     monkeypatch.setattr(StateMachine, "transition", late)
-    Requestor(node.config).echo(node.peer, deadline_s=5.0)
+    Requestor(node.config).echo(node.peer, deadline=Deadline(5.0))
 
 
 @pytest.mark.wire

@@ -12,6 +12,7 @@ import pytest
 from scp.config import TLS, Config, Limits, Peer
 from scp.errors import ConfigurationError, PeerFailed
 from scp.net import tls as net_tls
+from scp.net.deadlines import Deadline
 from scp.net.requestor import Requestor
 from scp.net.tls import acceptor_context
 from tests.net.nodes import RunningNode, association_request, caller, read_pdu, wait_until
@@ -203,7 +204,7 @@ def test_plain_dicom_at_the_tls_port_gets_nothing_and_the_next_is_served(
 ) -> None:
     node, peer = secured(start_node, ours.tls("node"))
     with pytest.raises(PeerFailed):
-        Requestor(Config()).echo(peer.model_copy(update={"tls": False}), deadline_s=5)
+        Requestor(Config()).echo(peer.model_copy(update={"tls": False}), deadline=Deadline(5))
     Requestor(Config(tls=ours.tls("client"))).echo(peer)
     wait_until(lambda: not node.acceptor.associations)
 

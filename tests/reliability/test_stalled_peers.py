@@ -14,6 +14,7 @@ import pytest
 from scp.config import Limits
 from scp.errors import PeerFailed
 from scp.net import acceptor
+from scp.net.deadlines import Deadline
 from scp.net.requestor import Requestor
 from tests.builders import series, write_series
 from tests.net.nodes import RunningNode, association_request, caller, connect, read_pdu, running_node
@@ -122,7 +123,7 @@ def served(node: RunningNode, paths: list[Path]) -> Service:
 
 def verify_and_store(node: RunningNode, paths: list[Path]) -> None:
     requestor = Requestor(node.config, "GOOD")
-    requestor.echo(node.peer, deadline_s=PATIENCE_S)
+    requestor.echo(node.peer, deadline=Deadline(PATIENCE_S))
     assert all(sent.status == 0 for sent in requestor.store(node.peer, map(ref, paths)))
 
 

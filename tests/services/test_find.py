@@ -17,6 +17,7 @@ from scp.archive import Archive
 from scp.config import Archive as Settings
 from scp.config import Query
 from scp.errors import BadRequest, Code, IndexUnavailable, PeerFailed, Refused
+from scp.net.deadlines import Deadline
 from scp.net.requestor import Requestor
 from scp.part10.header import Encoding
 from scp.services.context import Requesting
@@ -331,7 +332,7 @@ def test_endless_answers_end_at_the_requestors_deadline(start_node: StartNode) -
     started, closed = threading.Event(), threading.Event()
     node = start_node(mpr=MprTwin(answers=slow_answers(started, closed)))
     with pytest.raises(PeerFailed, match=r"node: not done within 0\.3 s"):
-        list(Requestor(node.config).find(node.peer, identifier(), deadline_s=0.3))
+        list(Requestor(node.config).find(node.peer, identifier(), deadline=Deadline(0.3)))
     assert closed.wait(10)
 
 

@@ -26,8 +26,9 @@ from scp.config import Limits, Peer
 from scp.errors import BadRequest, Code, DecodingFailed, MprScpError, OutOfSpace, Refused
 from scp.model import Event, Failed, FileRef, Planned, Produced
 from scp.net import command
+from scp.net.deadlines import Deadline
 from scp.net.fastpath import StoreRequest
-from scp.net.outgoing import Deadline, associate, end
+from scp.net.outgoing import associate, end
 from scp.net.requestor import Requestor
 from tests.builders import SERIES_UID, STUDY_UID, image, series, write, write_series
 from tests.net.archive_twin import ArchiveTwin

@@ -14,7 +14,8 @@ from pynetdicom.sop_class import Verification
 from scp.errors import IdentityMismatch, IndexUnavailable, MprScpError, OutOfSpace, Unparseable
 from scp.model import FileRef
 from scp.net import command
-from scp.net.outgoing import Deadline, associate, end
+from scp.net.deadlines import Deadline
+from scp.net.outgoing import associate, end
 from scp.net.requestor import Requestor
 from tests.builders import image, series, write, write_series
 from tests.net.archive_twin import file_head
