@@ -11,7 +11,7 @@ from typing import Final
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 
-from scp.model import Value, folded_name
+from scp.model import Value, name_groups
 
 WILD_CARD_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 RANGE_VRS: Final = frozenset({"DA", "TM", "DT"})
@@ -72,10 +72,20 @@ def _single(vr: str, text: str) -> Callable[[str], bool]:
 
 
 def _person_name(text: str) -> Callable[[str], bool]:
-    """Compare the groups that the key names: usually the alphabetic one alone (PS3.5 6.2.1)."""
-    wanted = folded_name(text)
-    groups = wanted.count("=") + 1
-    return lambda value: wild_card_matches(wanted, "=".join(folded_name(value).split("=")[:groups]))
+    """Compare component groups (PS3.5 6.2.1): a key of one group with each, else those that the key names.
+
+    Who types a name types one group, in whichever script.
+    """
+    wanted, *others = name_groups(text)
+    if not any(others):
+        return lambda value: any(wild_card_matches(wanted, group) for group in _groups_of(value))
+    named = [(number, group) for number, group in enumerate([wanted, *others]) if group]
+    return lambda value: all(wild_card_matches(group, name_groups(value)[at]) for at, group in named)
+
+
+def _groups_of(name: str) -> list[str]:
+    """Return the groups that a name has; one that is empty has an empty one."""
+    return [group for group in name_groups(name) if group] or [""]
 
 
 def _same_number(value: str, text: str) -> bool:

@@ -24,7 +24,7 @@ from scp.archive.matching import (
 from scp.archive.question import COUNTS, LEVEL_KEYWORDS, UNIQUE_KEYS, Asked
 from scp.archive.records import header_of
 from scp.errors import BadRequest
-from scp.model import Header, Value, folded_name
+from scp.model import Header, Value, name_groups
 
 MOST_UIDS_IN_ONE_QUERY: Final = 10_000
 """Longer lists are matched in Python: a database bounds the variables of one statement."""
@@ -128,8 +128,12 @@ def _narrowed(statement: Select[Any], question: Asked) -> Select[Any]:
             statement = statement.where(column.in_(texts))
     names = question.texts("PatientName")
     if len(names) == 1:
-        prefix = folded_name(names[0]).split("*")[0].split("?")[0].split("=")[0].rstrip("^")
-        statement = statement.where(series.c.patient_name.startswith(prefix, autoescape=True))
+        group = next(filter(None, name_groups(names[0])), "")
+        prefix = group.split("*")[0].split("?")[0].rstrip("^")
+        name = series.c.patient_name
+        statement = statement.where(
+            name.startswith(prefix, autoescape=True) | name.contains(f"={prefix}", autoescape=True)
+        )
     dates = question.texts("StudyDate")
     if len(dates) == 1 and question.level != "PATIENT":
         low, high = range_of("DA", dates[0])

@@ -16,19 +16,13 @@ COMPONENTS: Final = 5
 
 
 @lru_cache(maxsize=4096)
-def name_groups(name: str) -> tuple[tuple[str, ...], ...]:
+def name_groups(name: str) -> tuple[str, ...]:
     """Return the three component groups of a name, each without empty components at its end."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    groups = []
-    for group in [*folded.split("="), *[""] * GROUPS][:GROUPS]:
-        components = [part.strip() for part in group.split("^")[:COMPONENTS]]
-        while components and not components[-1]:
-            components.pop()
-        groups.append(tuple(components))
-    return tuple(groups)
+    groups = [*folded.split("="), *[""] * GROUPS][:GROUPS]
+    return tuple("^".join(map(str.strip, group.split("^")[:COMPONENTS])).rstrip("^") for group in groups)
 
 
-@lru_cache(maxsize=4096)
 def folded_name(name: str) -> str:
     """Return a name in the form in which two spellings of it are one text."""
-    return "=".join(map("^".join, name_groups(name))).rstrip("=")
+    return "=".join(name_groups(name)).rstrip("=")

@@ -343,6 +343,32 @@ def test_a_hostile_wild_card_ends_soon() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("*山田*", {"1.2.7"}),
+        ("山田*", {"1.2.7"}),
+        ("やまだ^*", {"1.2.7"}),
+        ("=山田^*", {"1.2.7"}),
+        ("Yamada*==やま*", {"1.2.7"}),
+        ("Yamada*", {"1.2.7", "1.2.8"}),
+        ("Yamada*=山田*", {"1.2.7"}),
+        ("Yamada*==たろう", set()),
+        ("太郎*", set()),
+    ],
+)
+def test_a_name_is_found_by_whichever_group_of_it_is_typed(
+    archive: Archive, key: str, found: set[str]
+) -> None:
+    names = {"1.2.7": "Yamada^Tarou=山田^太郎=やまだ^たろう", "1.2.8": "Yamada^Tarou"}
+    for study, name in names.items():
+        ds = image(0, PatientName=name, StudyInstanceUID=study, SOPInstanceUID=f"{study}.1")
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        store_into(archive, ds)
+    question = identifier("STUDY", StudyInstanceUID="", PatientName=key)
+    assert {str(answer.StudyInstanceUID) for answer in archive.find("STUDY", question)} == found
+
+
+@pytest.mark.parametrize(
     ("vr", "key", "value", "expected"),
     [
         ("DT", "20260101-20260102", "20260101120000.5+0100", True),
@@ -355,6 +381,13 @@ def test_a_hostile_wild_card_ends_soon() -> None:
         ("DS", "1.50", 1.5, True),
         ("PN", "yamada^tarou", "Yamada^Tarou=山田^太郎=やまだ^たろう", True),
         ("PN", "Yamada^Tarou=山*", "Yamada^Tarou=山田^太郎=やまだ^たろう", True),
+        ("PN", "Yamada^Tarou=川*", "Yamada^Tarou=山田^太郎=やまだ^たろう", False),
+        ("PN", "*山田*", "Yamada^Tarou=山田^太郎=やまだ^たろう", True),
+        ("PN", "やまだ^たろう", "Yamada^Tarou=山田^太郎=やまだ^たろう", True),
+        ("PN", "=山田*", "Yamada^Tarou=山田^太郎=やまだ^たろう", True),
+        ("PN", "==山田*", "Yamada^Tarou=山田^太郎=やまだ^たろう", False),
+        ("PN", "^", "Yamada^Tarou", False),
+        ("PN", "^", "", True),
         ("CS", "CT", ("MR", "CT"), True),
         ("LO", "", "anything", True),
         ("LO", "a", None, False),
