@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from scp.archive.matching import key_texts
 from scp.errors import BadRequest
-from scp.model import COPIED_KEYWORDS, HEADER_KEYWORDS, IDENTITY_KEYWORDS, is_legal_uid
+from scp.model import COPIED_KEYWORDS, HEADER_KEYWORDS, IDENTITY_KEYWORDS, NOT_KEYS, is_legal_uid
 
 LEVELS: Final = {
     "PATIENT": ("PATIENT", "STUDY", "SERIES", "IMAGE"),
@@ -59,8 +59,6 @@ COUNTS: Final = {
     "SOPClassesInStudy": "STUDY",
 }
 """Keys that are not of one header, and the level whose rows they are drawn from."""
-
-NOT_KEYS: Final = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from scp.model.keywords import (
     GEOMETRY_KEYWORDS,
     HEADER_KEYWORDS,
     IDENTITY_KEYWORDS,
+    NOT_KEYS,
     PIXEL_KEYWORDS,
     STACK_KEYWORDS,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "GEOMETRY_KEYWORDS",
     "HEADER_KEYWORDS",
     "IDENTITY_KEYWORDS",
+    "NOT_KEYS",
     "PIXEL_KEYWORDS",
     "STACK_KEYWORDS",
     "STANDARD_ORIENTATIONS",

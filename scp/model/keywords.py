@@ -163,3 +163,6 @@ HEADER_KEYWORDS = (
     + COPIED_KEYWORDS
 )
 """All that a header scan decodes; the auxiliary identifiers of the configuration are added to it."""
+
+NOT_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
+"""What an identifier of a query or retrieve says of itself; all else in it are keys (PS3.4 C.4.1.1.3)."""

@@ -23,16 +23,9 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from pynetdicom.sop_class import (
-    _STORAGE_CLASSES,
-    PatientRootQueryRetrieveInformationModelFind,
-    PatientRootQueryRetrieveInformationModelGet,
-    PatientRootQueryRetrieveInformationModelMove,
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-    Verification,
-)
+from pynetdicom.sop_class import _STORAGE_CLASSES, Verification
+
+from scp.net.query_classes import QUERY_CLASSES
 
 DICOM_ROOT = "1.2.840.10008."
 STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
@@ -57,12 +50,7 @@ _NAMED_STORAGE = frozenset(_STORAGE_CLASSES.values())
 
 RIGHTS_OF_CLASS: Mapping[UID, tuple[str, ...]] = {
     Verification: ("echo",),
-    PatientRootQueryRetrieveInformationModelFind: ("find", "mpr"),
-    StudyRootQueryRetrieveInformationModelFind: ("find", "mpr"),
-    PatientRootQueryRetrieveInformationModelMove: ("move", "mpr"),
-    StudyRootQueryRetrieveInformationModelMove: ("move", "mpr"),
-    PatientRootQueryRetrieveInformationModelGet: ("get", "mpr"),
-    StudyRootQueryRetrieveInformationModelGet: ("get", "mpr"),
+    **{uid: (kind.service, "mpr") for uid, kind in QUERY_CLASSES.items()},
 }
 """Which rights, any of them, open a SOP class that is not storage."""
 

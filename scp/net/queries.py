@@ -14,33 +14,12 @@ from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_CANCEL, C_MOVE
 from pynetdicom.dsutils import decode, encode
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import (
-    PatientRootQueryRetrieveInformationModelFind,
-    PatientRootQueryRetrieveInformationModelGet,
-    PatientRootQueryRetrieveInformationModelMove,
-    StudyRootQueryRetrieveInformationModelFind,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-)
 
 from scp.errors import PeerFailed
 from scp.model import Stored
 from scp.net.association import NodeAssociation
 from scp.net.deadlines import Deadline
 from scp.net.statuses import PENDING, PENDING_WARNING, SUCCESS
-
-FIND = {
-    "PATIENT": PatientRootQueryRetrieveInformationModelFind,
-    "STUDY": StudyRootQueryRetrieveInformationModelFind,
-}
-GET = {
-    "PATIENT": PatientRootQueryRetrieveInformationModelGet,
-    "STUDY": StudyRootQueryRetrieveInformationModelGet,
-}
-MOVE = {
-    "PATIENT": PatientRootQueryRetrieveInformationModelMove,
-    "STUDY": StudyRootQueryRetrieveInformationModelMove,
-}
 
 RETRIEVE_WARNINGS = range(0xB000, 0xC000)
 """PS3.7 C.1 calls all of these warnings, and PS3.4 C.4.2.1.5 knows 0xB000 alone: the counts tell more."""

@@ -31,10 +31,7 @@ from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.outgoing import associate, end, release
 from scp.net.queries import (
-    FIND,
-    GET,
     MESSAGE_ID,
-    MOVE,
     STILL_PENDING,
     Retrieved,
     cancel,
@@ -45,6 +42,7 @@ from scp.net.queries import (
     send_query,
     status_text,
 )
+from scp.net.query_classes import query_class
 from scp.net.sending import Originator, Sent
 from scp.net.statuses import OUT_OF_RESOURCES, SUCCESS
 
@@ -95,9 +93,10 @@ class Requestor:
     ) -> Generator[Dataset, None, None]:
         """Yield whatever *peer* answers, for a person to judge: a dry run answers with another series."""
         deadline = deadline or Deadline(peer.deadline)
-        contexts = [build_context(FIND[root_model], list(PLAIN_SYNTAXES))]
+        sop_class = query_class(root_model, "find")
+        contexts = [build_context(sop_class, list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
-            context = send_query(association, C_FIND(), FIND[root_model], identifier)
+            context = send_query(association, C_FIND(), sop_class, identifier)
             while True:
                 _, response = deadline.next_message(association)
                 if not isinstance(response, C_FIND) or response.Status is None:
@@ -132,12 +131,13 @@ class Requestor:
         """
         deadline = deadline or Deadline(peer.deadline)
         offered = list(sop_classes) or [str(c.abstract_syntax) for c in StoragePresentationContexts]
-        contexts = [build_context(GET[root_model], list(PLAIN_SYNTAXES))]
+        sop_class = query_class(root_model, "get")
+        contexts = [build_context(sop_class, list(PLAIN_SYNTAXES))]
         contexts += [build_context(uid, list(transfer_syntaxes)) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
         picky = _PickySink(sink, wanted)
         roles = [_storage_scp(uid) for uid in offered[: MAXIMUM_CONTEXTS - 1]]
         with self._associated(peer, contexts, deadline, sink=picky, roles=roles) as association:
-            context = send_query(association, C_GET(), GET[root_model], identifier)
+            context = send_query(association, C_GET(), sop_class, identifier)
             response = picky.receive_until_done(association, deadline)
         return retrieved(response, context, tuple(picky.stored), tuple(picky.unasked))
 
@@ -152,11 +152,12 @@ class Requestor:
     ) -> Retrieved:
         """Let *peer* send to *destination_ae_title* (PS3.4 C.4.2). Raises ``PeerFailed``, ``Cancelled``."""
         deadline = deadline or Deadline(peer.deadline)
-        contexts = [build_context(MOVE[root_model], list(PLAIN_SYNTAXES))]
+        sop_class = query_class(root_model, "move")
+        contexts = [build_context(sop_class, list(PLAIN_SYNTAXES))]
         with self._associated(peer, contexts, deadline) as association:
             request = C_MOVE()
             request.MoveDestination = destination_ae_title
-            context = send_query(association, request, MOVE[root_model], identifier)
+            context = send_query(association, request, sop_class, identifier)
             response = final_response(association, deadline)
         return retrieved(response, context)
 

@@ -9,10 +9,10 @@ from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE
 from scp.net.association import NodeAssociation, Request
 from scp.net.fastpath import StoreRequest
 from scp.net.journal import line
+from scp.net.statuses import CANCEL, SUCCESS
 from scp.services import echo, find, retrieve, store
-from scp.services.answered import Answered
 from scp.services.context import ServiceContext
-from scp.services.status import CANCEL, SUCCESS
+from scp.services.status import Answered
 
 LOGGER = logging.getLogger(__name__)
 

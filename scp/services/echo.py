@@ -3,9 +3,9 @@
 from pynetdicom.dimse_primitives import C_ECHO
 
 from scp.net.association import NodeAssociation, Request
-from scp.services.answered import Answered
+from scp.net.statuses import SUCCESS
 from scp.services.context import ServiceContext
-from scp.services.status import SUCCESS, Outcome
+from scp.services.status import Answered, Outcome
 
 
 def serve(_context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:

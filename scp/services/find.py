@@ -16,28 +16,17 @@ from pynetdicom.dsutils import encode
 
 from scp.errors import Cancelled, Code, MprScpError, Refused
 from scp.isolation.ahead import Ahead
-from scp.model import IsCancelled
+from scp.model import NOT_KEYS, IsCancelled
 from scp.net import command
 from scp.net.association import NodeAssociation, Request
 from scp.net.journal import printable
+from scp.net.statuses import CANCEL, OUT_OF_RESOURCES, PENDING, PENDING_WARNING, SUCCESS
 from scp.part10.header import Encoding
 from scp.services import mpr_keys
-from scp.services.answered import Answered
 from scp.services.context import Closable, Requesting, ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
-from scp.services.status import (
-    CANCEL,
-    OUT_OF_RESOURCES,
-    PENDING,
-    PENDING_WARNING,
-    SUCCESS,
-    Outcome,
-    is_our_fault,
-    outcome_of,
-    sentence_for_log,
-    trace,
-)
+from scp.services.status import Answered, Outcome, failed, sentence_for_log
 
 LOOK_EVERY_S = 0.25
 """How soon a cancel or an abort is noticed while an answer is awaited."""
@@ -61,9 +50,6 @@ class Encodes(Protocol):
         """Yield all answers; *own* are text attributes that each has besides."""
 
 
-NOT_RETURN_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
-
-
 def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
     """Send every answer, then how it ended."""
     said: dict[str, object] = {"answers": 0}
@@ -73,7 +59,7 @@ def serve(context: ServiceContext, association: NodeAssociation, request: Reques
         outcome = Outcome(CANCEL)
     except Exception as error:
         said["why"] = sentence_for_log(error)
-        outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
+        outcome = failed(error)
     if association.gone:
         return Answered(outcome, said | {"requestor": "gone"})
     _respond(association, request, outcome)
@@ -88,7 +74,7 @@ def _answer(
     requesting = requesting_of(association, request)
     said["level"] = printable(str(identifier.get("QueryRetrieveLevel", "")))[:16]
     tags = identifier.keys()
-    asked = {tag for tag in tags if keyword_for_tag(tag) not in NOT_RETURN_KEYS}
+    asked = {tag for tag in tags if keyword_for_tag(tag) not in NOT_KEYS}
     most = context.config.query.maximum_answers
     sent = 0
     with closing(_answers(context, association, request, identifier, requesting)) as answers:

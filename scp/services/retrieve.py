@@ -29,24 +29,19 @@ from scp.net.declined import Declined, declined_of_theirs
 from scp.net.encoders import Encoder
 from scp.net.lazy_sender import LazySender
 from scp.net.sending import Originator, Sent, StoreUser, takes
-from scp.services import mpr_keys
-from scp.services.answered import Answered
-from scp.services.context import Closable, ServiceContext
-from scp.services.identifier import decoded
-from scp.services.requesting import requesting_of
-from scp.services.status import (
+from scp.net.statuses import (
     CANCEL,
     MOVE_DESTINATION_UNKNOWN,
     PENDING,
     SUB_OPERATIONS_FAILED_SOME,
     SUCCESS,
     UNABLE_TO_PERFORM_SUB_OPERATIONS,
-    Outcome,
-    is_our_fault,
-    outcome_of,
-    sentence_for_log,
-    trace,
 )
+from scp.services import mpr_keys
+from scp.services.context import Closable, ServiceContext
+from scp.services.identifier import decoded
+from scp.services.requesting import requesting_of
+from scp.services.status import Answered, Outcome, failed, sentence_for_log
 from scp.services.sub_operations import Counts, SubOperations
 
 PENDING_EVERY_S = 4.0
@@ -233,7 +228,7 @@ class _Retrieve:
             declined = self._sender.declined
             error = Refused(error.code, f"{error.sentence} ({declined.sentence})", declined.short)
         self._why = sentence_for_log(error)
-        return outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
+        return failed(error)
 
 
 def _what_is_asked_for(identifier: Dataset) -> str:

@@ -1,15 +1,15 @@
-"""What each outcome is on the wire: statuses of PS3.7 Annex C and PS3.4 B.2.3, C.4.1 to C.4.3, as tables.
+"""What each error is on the wire: its status and Error Comment, as tables; and what the log tells of it.
 
-An error is looked up by its class, nearest first, a refusal by its code. 0xC010 to 0xC022 and 0xC0FF are
-this node's own failures within "unable to process"; Error Comment (0000,0902) begins with the code that
-``scp.errors.Code`` has for it.
+The numbers of the standard are ``net.statuses``. An error is looked up by its class, nearest first, a refusal
+by its code. 0xC010 to 0xC022 and 0xC0FF are this node's own failures within "unable to process"; Error Comment
+(0000,0902) begins with the code that ``scp.errors.Code`` has for it.
 """
 
 import logging
 import secrets
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydicom.datadict import tag_for_keyword
@@ -33,23 +33,20 @@ from scp.errors import (
     WorkerFailed,
 )
 from scp.net.journal import printable
-from scp.net.statuses import OUT_OF_RESOURCES as OUT_OF_RESOURCES
-from scp.net.statuses import PENDING as PENDING
-from scp.net.statuses import PENDING_WARNING as PENDING_WARNING
-from scp.net.statuses import SOP_CLASS_NOT_SUPPORTED
-from scp.net.statuses import SUCCESS as SUCCESS
+from scp.net.statuses import (
+    CANCEL,
+    IDENTIFIER_DOES_NOT_MATCH,
+    NOT_AUTHORIZED,
+    OUT_OF_RESOURCES,
+    SOP_CLASS_NOT_SUPPORTED,
+    UNABLE_TO_PERFORM_SUB_OPERATIONS,
+    UNABLE_TO_PROCESS,
+)
 
 LOGGER = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-CANCEL = 0xFE00
-NOT_AUTHORIZED = 0x0124
-SUB_OPERATIONS_FAILED_SOME = 0xB000
-UNABLE_TO_PERFORM_SUB_OPERATIONS = 0xA702
-MOVE_DESTINATION_UNKNOWN = 0xA801
-IDENTIFIER_DOES_NOT_MATCH = 0xA900
-UNABLE_TO_PROCESS = 0xC000
 UNAVAILABLE = 0xC001
 INTERNAL = 0xC0FF
 
@@ -138,6 +135,27 @@ class Outcome:
     offending_element: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How a request was answered, for its line in the log: *outcome* of the final response, and what else is
+    worth a word, such as counts.
+
+    *routine*: one of thousands of its kind, told in detail only where ``node.log_level`` is ``debug``.
+    """
+
+    outcome: Outcome
+    said: Mapping[str, object] = field(default_factory=dict)
+    routine: bool = False
+
+
+def failed(error: Exception) -> Outcome:
+    """Return what a requestor is told of *error* that ended its request.
+
+    Of our own fault the log keeps where it happened, under an id that the requestor is told.
+    """
+    return outcome_of(error, trace_id=_trace(error) if _is_our_fault(error) else "")
+
+
 def outcome_of(error: Exception, *, trace_id: str = "") -> Outcome:
     """Return what a requestor is told of *error*; *trace_id* is where the log says more of our own fault."""
     if isinstance(error, BadRequest):
@@ -164,12 +182,12 @@ def sentence_for_log(error: Exception) -> str:
     return str(error)[:LONGEST_IN_LOG] if told else ""
 
 
-def is_our_fault(error: Exception) -> bool:
+def _is_our_fault(error: Exception) -> bool:
     """Tell whether *error* belongs into the log with its trace."""
     return outcome_of(error).status == INTERNAL
 
 
-def trace(error: Exception) -> str:
+def _trace(error: Exception) -> str:
     """Write where our own fault happened into the log, and return the id that the requestor is told.
 
     What a foreign exception says is left out: it may quote a path or a value, and those are patient data.

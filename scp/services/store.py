@@ -8,10 +8,10 @@ means is for the selection to say.
 
 from scp.errors import StoreRefused
 from scp.net.association import NodeAssociation, Request
+from scp.net.statuses import SUCCESS
 from scp.services import rejection
-from scp.services.answered import Answered
 from scp.services.context import ServiceContext
-from scp.services.status import SUCCESS, Outcome, is_our_fault, outcome_of, trace
+from scp.services.status import Answered, Outcome, failed
 
 
 def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
@@ -25,7 +25,7 @@ def serve(context: ServiceContext, association: NodeAssociation, request: Reques
         if association.may("reject"):
             said["rejects"] = rejection.obey(stored, message.reception.origin, context.archive) or ""
     except Exception as error:
-        outcome = outcome_of(error, trace_id=trace(error) if is_our_fault(error) else "")
+        outcome = failed(error)
         said["why"] = str(error) if isinstance(error, StoreRefused) else ""
     association.respond_to_store(message, request.context_id, outcome.status, outcome.error_comment)
     notable = outcome.status != SUCCESS or said.get("rejects")

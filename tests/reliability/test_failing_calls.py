@@ -168,5 +168,5 @@ def test_whichever_call_of_a_reconstruction_fails(disk: Path, sampled: int) -> N
 def test_control_a_reconstruction_that_says_done_whatever_failed_is_noticed(
     disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scp.services.retrieve.outcome_of", lambda *_, **__: Outcome(0x0000))
+    monkeypatch.setattr("scp.services.retrieve.failed", lambda _: Outcome(0x0000))
     assert complaints_of_planes(disk / "archive", 8)
