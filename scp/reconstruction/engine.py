@@ -29,19 +29,6 @@ else:
 Plane = NDArray[np.generic]
 
 
-def render(
-    volume: Volume, plan: PlanePlan, index: int, interpolation: Interpolation, out: Plane | None = None
-) -> Plane:
-    """Return plane *index* of *plan*: (rows, columns), or (rows, columns, 3) for colour.
-
-    The type is ``volume.dtype``. *out*, contiguous and of that shape and type, is written to and returned
-    where given.
-    """
-    plane = np.empty(_shape(volume, plan, 1)[1:], volume.dtype) if out is None else out
-    render_planes(volume, plan, range(index, index + 1), interpolation, plane[np.newaxis])
-    return plane
-
-
 def render_planes(
     volume: Volume, plan: PlanePlan, planes: range, interpolation: Interpolation, out: Plane
 ) -> None:

@@ -5,7 +5,6 @@ they are cut where varying elements stand, and bytes are joined plane by plane. 
 what pydicom would save. Values are 16-bit little endian, or 8-bit colour by pixel; compression is lossless.
 """
 
-from collections.abc import Iterable, Iterator
 from io import BytesIO
 from itertools import chain
 
@@ -58,18 +57,6 @@ class Encoder:
     def __init__(self, series: ResultSeries) -> None:
         self.series = series
         self._references = References(series.references)
-
-    def objects(self, planes: Iterable[NDArray[np.generic]]) -> Iterator[bytes]:
-        """Yield the Part 10 files that the *planes* of the series make, in order: one each, or one in all.
-
-        Raises ``ValueError`` where there are more or fewer planes than were described.
-        """
-        count = len(self.series.objects) * self.series.frames_per_object
-        pieces = (self.encode(index, pixels) for index, pixels in zip(range(count), planes, strict=True))
-        if self.series.frames_per_object == 1:
-            yield from pieces
-        else:
-            yield b"".join(pieces)
 
     def encode(self, index: int, pixels: NDArray[np.generic]) -> bytes:
         """Return the Part 10 file of plane *index* (from 0).

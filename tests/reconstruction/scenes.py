@@ -6,14 +6,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scp.model import FileFacts
+from scp.model import FileFacts, Interpolation
+from scp.reconstruction import engine
 from scp.reconstruction.geometry import VolumeGeometry, slice_table
 from scp.reconstruction.pixels import PixelFormat
+from scp.reconstruction.planes import PlanePlan
 from scp.reconstruction.volume import NOWHERE, Volume, bias_of
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 HOUNSFIELD = PixelFormat(True, 1, "MONOCHROME2", 1.0, 0.0, "HU", -1000)
 UNSIGNED = PixelFormat(False, 1, "MONOCHROME2", None, None, "", 0)
+
+
+def one_plane(
+    volume: Volume, plan: PlanePlan, index: int, interpolation: Interpolation
+) -> NDArray[np.generic]:
+    """Return plane *index* of *plan*, (rows, columns) or (rows, columns, 3), by the engine that serves."""
+    (plane,) = engine.render_stack(volume, plan, interpolation, planes=range(index, index + 1))
+    return plane.copy()
 
 
 def geometry(

@@ -7,7 +7,7 @@ from scp.errors import BadRequest
 from scp.model import Direction, Interpolation, Method, Operation, PlaneRequest
 from scp.reconstruction import engine, reference
 from scp.reconstruction.planes import plan
-from tests.reconstruction.scenes import geometry, linear_ramp, oriented, volume
+from tests.reconstruction.scenes import geometry, linear_ramp, one_plane, oriented, volume
 
 ENGINES = {"reference": reference.render_chunk, "kernels": engine.render_chunk}
 FINE = geometry(36, 40, heights=[float(k) for k in range(30)])
@@ -26,7 +26,7 @@ def stripes(places):
 
 def planes_of(scene, request, spacing, interpolation=Interpolation.LINEAR):
     planned = plan(scene.geometry, request, spacing, interpolation)
-    pixels = [engine.render(scene, planned, n, interpolation) for n in range(len(planned.positions))]
+    pixels = [one_plane(scene, planned, n, interpolation) for n in range(len(planned.positions))]
     return planned, np.array(pixels).astype(float)
 
 

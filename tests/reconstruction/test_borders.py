@@ -8,7 +8,7 @@ from scp.model import Direction, Interpolation, PlaneRequest
 from scp.reconstruction import engine, reference
 from scp.reconstruction.pixels import PixelFormat
 from scp.reconstruction.planes import plan
-from tests.reconstruction.scenes import HOUNSFIELD, UNSIGNED, geometry, oriented, volume
+from tests.reconstruction.scenes import HOUNSFIELD, UNSIGNED, geometry, one_plane, oriented, volume
 
 ENGINES = {"reference": reference.render_chunk, "kernels": engine.render_chunk}
 COLOUR = PixelFormat(False, 3, "RGB", None, None, "", 0)
@@ -29,7 +29,7 @@ def chosen(request, monkeypatch):
 
 def planes_of(scene, request, interpolation, spacing=0.0):
     planned = plan(scene.geometry, request, spacing, interpolation)
-    return np.array([engine.render(scene, planned, n, interpolation) for n in range(len(planned.positions))])
+    return np.array([one_plane(scene, planned, n, interpolation) for n in range(len(planned.positions))])
 
 
 def noise(seed=1, low=-900, high=3000):
@@ -90,7 +90,7 @@ def test_cubic_overshoot_stays_at_the_ends_of_what_can_be_stored(name, view, axi
     for index in range(len(planned.positions)):
         place = scene.table.index_of(reference.plane_points(planned, index))
         inside = ((place >= 0) & (place <= 11)).all(axis=-1) & (abs(place[..., axis] - 5.5) > 0.01)
-        pixels = engine.render(scene, planned, index, Interpolation.CUBIC)[inside]
+        pixels = one_plane(scene, planned, index, Interpolation.CUBIC)[inside]
         is_high = (place[..., axis] > 5.5)[inside]
         assert (pixels[is_high] > (low + high) / 2).all()
         assert (pixels[~is_high] < (low + high) / 2).all()

@@ -22,6 +22,7 @@ from tests.reconstruction.scenes import (
     geometry,
     half_a_voxel_off,
     linear_ramp,
+    one_plane,
     oriented,
     rotation,
     volume,
@@ -49,9 +50,7 @@ TOLERANCE = {Interpolation.LINEAR: 1.0, Interpolation.CUBIC: 1.5}
 def rendered(scene, request, interpolation=Interpolation.LINEAR, places=None):
     """Return plan, pixels (planes, rows, columns) and which of them lie at least one voxel inside."""
     planned = plan(scene.geometry, request)
-    pixels = np.array(
-        [engine.render(scene, planned, n, interpolation) for n in range(len(planned.positions))]
-    )
+    pixels = np.array([one_plane(scene, planned, n, interpolation) for n in range(len(planned.positions))])
     return planned, pixels.astype(float), interior(scene, planned)
 
 
@@ -203,7 +202,7 @@ def slabs_are_in_order(mistake):
 
 def whole(scene, planned):
     count = len(planned.positions)
-    return np.array([engine.render(scene, planned, n, Interpolation.LINEAR) for n in range(count)])
+    return np.array([one_plane(scene, planned, n, Interpolation.LINEAR) for n in range(count)])
 
 
 def beside_the_slab(planned):
@@ -249,7 +248,7 @@ def axial_planes_are_off(stack, mistake):
     for k, position in enumerate(shape.positions):
         planned = plan(shape, PlaneRequest(Direction.TRANSVERSE, position=position))
         assert planned.sources == ((k,),)
-        off.append(differ(engine.render(scene, planned, 0, Interpolation.LINEAR), values[k]))
+        off.append(differ(one_plane(scene, planned, 0, Interpolation.LINEAR), values[k]))
     return all(off) if mistake is not right else any(off)
 
 

@@ -12,11 +12,11 @@ import pytest
 from examples import phantom
 from scp.model import Direction, Interpolation, PlaneRequest, Policy
 from scp.part10 import read_facts
-from scp.reconstruction import engine, reference
+from scp.reconstruction import reference
 from scp.reconstruction.pixels import pixel_format
 from scp.reconstruction.planes import plan
 from scp.reconstruction.volume import read_volume
-from tests.reconstruction.scenes import along_normal
+from tests.reconstruction.scenes import along_normal, one_plane
 
 ACQUISITIONS = {
     "axial": phantom.Acquisition(),
@@ -57,7 +57,7 @@ def scene(request, tmp_path_factory):
 def plane_of(scene, request, spacing_mm=0.0):
     """Return the pixels of one plane, and the places of their centres."""
     planned = plan(scene.geometry, request, spacing_mm)
-    return engine.render(scene, planned, 0, Interpolation.LINEAR), reference.plane_points(planned, 0)
+    return one_plane(scene, planned, 0, Interpolation.LINEAR), reference.plane_points(planned, 0)
 
 
 def glyph_at(pixels, row, column):

@@ -12,12 +12,12 @@ import pytest
 from scp.errors import DecodingFailed, Refused
 from scp.model import Direction, Interpolation, PlaneRequest, Policy
 from scp.part10 import read_facts
-from scp.reconstruction import engine, reference
+from scp.reconstruction import reference
 from scp.reconstruction.geometry import even_line
 from scp.reconstruction.pixels import pixel_format
 from scp.reconstruction.planes import plan
 from scp.reconstruction.volume import read_volume
-from tests.reconstruction.scenes import along_normal, flipped, half_a_voxel_off, oriented
+from tests.reconstruction.scenes import along_normal, flipped, half_a_voxel_off, one_plane, oriented
 
 pytestmark = pytest.mark.data
 
@@ -47,7 +47,7 @@ def chosen_planes(scene, request, count=5):
     """Yield plan, number, pixels and true places of planes all over the volume."""
     planned = plan(scene.geometry, request)
     for index in np.unique(np.linspace(0, len(planned.positions) - 1, count).astype(int)):
-        pixels = engine.render(scene, planned, int(index), Interpolation.LINEAR)
+        pixels = one_plane(scene, planned, int(index), Interpolation.LINEAR)
         yield planned, int(index), pixels.astype(float), reference.plane_points(planned, int(index))
 
 
@@ -182,7 +182,7 @@ def test_even_slices_would_be_wrong_for_the_uneven_head(case):
     planned = plan(scene.geometry, REQUESTS["coronal"])
     middle = len(planned.positions) // 2
     right, mistaken = (
-        engine.render(v, planned, middle, Interpolation.LINEAR).astype(float) for v in (scene, wrong)
+        one_plane(v, planned, middle, Interpolation.LINEAR).astype(float) for v in (scene, wrong)
     )
     assert np.abs(right - mistaken).mean() > 20
 
@@ -243,8 +243,8 @@ def test_classic_and_enhanced_copies_give_the_same_planes(case, view, interpolat
     one, other = (plan(scene.geometry, REQUESTS[view]) for scene in (classic, enhanced))
     assert one == other
     for index in range(0, len(one.positions), 13):
-        pixels = engine.render(classic, one, index, interpolation)
-        assert (pixels == engine.render(enhanced, other, index, interpolation)).all()
+        pixels = one_plane(classic, one, index, interpolation)
+        assert (pixels == one_plane(enhanced, other, index, interpolation)).all()
 
 
 def stacks_below(folder):
@@ -299,7 +299,7 @@ def test_both_engines_agree_on_every_series_and_kind_of_plane(case, name):
                 chosen = np.unique(np.linspace(0, len(planned.positions) - 1, 5).astype(int))[1:-1]
                 apart, inside = [], []
                 for index in chosen.tolist():
-                    ours = engine.render(scene, planned, index, interpolation).astype(int)
+                    ours = one_plane(scene, planned, index, interpolation).astype(int)
                     true = reference.render(scene, planned, index, interpolation).astype(int) + scene.bias
                     apart.append(abs(ours - (true[0] if len(true) == 1 else np.moveaxis(true, 0, -1))))
                     place = scene.table.index_of(reference.plane_points(planned, index))

@@ -17,12 +17,12 @@ from pydicom.uid import (
 from scp.errors import DecodingFailed, Refused
 from scp.model import Interpolation, Missing, PlaneRequest, Policy
 from scp.part10 import read_facts
-from scp.reconstruction import engine
 from scp.reconstruction.geometry import slice_table, volume_geometry
 from scp.reconstruction.pixels import pixel_format
 from scp.reconstruction.planes import plan
 from scp.reconstruction.volume import NOWHERE, read_volume
 from tests.builders import image, ramp, series, write, write_series
+from tests.reconstruction.scenes import one_plane
 
 
 def facts_of(datasets, folder):
@@ -147,7 +147,7 @@ def test_colour_is_three_channels_and_renders_as_rgb(tmp_path):
     stack = facts_of([image(k, pixels=pixels, step=1.0, **colour) for k in range(3)], tmp_path)
     scene = read(stack)
     planned = plan(scene.geometry, PlaneRequest())
-    plane = engine.render(scene, planned, 4, Interpolation.LINEAR)
+    plane = one_plane(scene, planned, 4, Interpolation.LINEAR)
     assert plane.dtype == np.uint8
     assert (plane == np.broadcast_to(pixels[4], (3, 7, 3))).all()
 
@@ -181,7 +181,7 @@ def test_a_missing_slice_may_be_padding_that_counts_as_outside(tmp_path):
     scene = read(stack, (hole((0.0, 0.0, 4.0), 2),), Policy.PAD)
     assert scene.usable.tolist() == [True, True, False, True]
     planned = plan(scene.geometry, PlaneRequest())
-    plane = engine.render(scene, planned, 5, Interpolation.LINEAR)
+    plane = one_plane(scene, planned, 5, Interpolation.LINEAR)
     assert plane[:, 0].tolist() == [350, 350, -1000, 150, 150, 100, 50]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from scp.model import (
@@ -24,6 +25,7 @@ from scp.model import (
 from scp.part10 import read_facts
 from scp.reconstruction.pixels import PixelFormat, pixel_format
 from scp.reconstruction.planes import PlanePlan
+from scp.results import Encoder
 from tests.builders import series, write_series
 
 DIRECTIONS = {
@@ -38,6 +40,12 @@ DIRECTIONS = {
 """Row and column cosines."""
 
 CT = PixelFormat(True, 1, "MONOCHROME2", 1.0, 0.0, "HU", -2000)
+
+
+def files_of(encoder: Encoder, planes: Iterable[NDArray[np.generic]]) -> list[bytes]:
+    """Return the Part 10 files that the planes of a series make, in order: one each, or one in all."""
+    pieces = [encoder.encode(index, pixels) for index, pixels in enumerate(planes)]
+    return pieces if encoder.series.frames_per_object == 1 else [b"".join(pieces)]
 
 
 def digested(facts: FileFacts) -> FileFacts:

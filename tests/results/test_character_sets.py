@@ -11,7 +11,16 @@ from scp.model import UNDECODABLE
 from scp.part10 import read_facts
 from scp.results import Encoder, ResultOptions, describe
 from tests.builders import series, write_series
-from tests.results.planning import CT, all_stating, built_stack, facts_of, pixels_of, planned, selected
+from tests.results.planning import (
+    CT,
+    all_stating,
+    built_stack,
+    facts_of,
+    files_of,
+    pixels_of,
+    planned,
+    selected,
+)
 
 WRITTEN = {
     "latin": ("ISO_IR 100", "Müller^Jörg"),
@@ -29,7 +38,7 @@ WRITTEN = {
 def first_object(stack, **options):
     plan = planned(count=1)
     encoder = Encoder(describe(selected(stack), plan, CT, ResultOptions(**options)))
-    return next(encoder.objects(pixels_of(plan)))
+    return files_of(encoder, pixels_of(plan))[0]
 
 
 @pytest.mark.parametrize(("terms", "name"), WRITTEN.values(), ids=WRITTEN)

@@ -13,7 +13,7 @@ from scp.pixel_digests import with_pixel_digests
 from scp.results import Encoder, ResultOptions, describe
 from scp.results.identity import canonical, uid
 from tests.builders import image, ramp, write, write_series
-from tests.results.planning import CT, digested, one_stating, pixels_of, planned, selected, stating
+from tests.results.planning import CT, digested, files_of, one_stating, pixels_of, planned, selected, stating
 
 OPTIONS = ResultOptions(engine="reference 1", software_version="1.0")
 
@@ -143,11 +143,11 @@ PROGRAM = """
 import hashlib, sys
 from pathlib import Path
 from scp.results import Encoder, ResultOptions, describe
-from tests.results.planning import CT, facts_of, pixels_of, planned, selected
+from tests.results.planning import CT, facts_of, files_of, pixels_of, planned, selected
 stack = facts_of(sorted(Path(sys.argv[1]).iterdir()))
 plan = planned()
 series = describe(selected(stack), plan, CT, ResultOptions(engine="reference 1", software_version="1.0"))
-for data in Encoder(series).objects(pixels_of(plan)):
+for data in files_of(Encoder(series), pixels_of(plan)):
     print(hashlib.sha256(data).hexdigest())
 """
 
@@ -155,7 +155,7 @@ for data in Encoder(series).objects(pixels_of(plan)):
 def test_two_processes_make_the_same_bytes(stack):
     plan = planned()
     series = describe(selected(stack), plan, CT, OPTIONS)
-    here = [sha256(data).hexdigest() for data in Encoder(series).objects(pixels_of(plan))]
+    here = [sha256(data).hexdigest() for data in files_of(Encoder(series), pixels_of(plan))]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, stack[0].path.parent],
         cwd=Path(__file__).parents[2],

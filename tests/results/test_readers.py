@@ -12,7 +12,7 @@ import SimpleITK
 from scp.model import Direction
 from scp.results import Encoder, ResultOptions, describe
 from tests.cases.readers import dcm2niix
-from tests.results.planning import CT, pixels_of, planned, selected
+from tests.results.planning import CT, files_of, pixels_of, planned, selected
 
 LENGTH_MM = 1e-6
 COSINE = 1e-9
@@ -37,7 +37,7 @@ def written(folder, stack, plan, sop_class):
     series = describe(selected(stack), plan, CT, ResultOptions(sop_class=sop_class))
     pixels = pixels_of(plan)
     paths = []
-    for number, data in enumerate(Encoder(series).objects(pixels)):
+    for number, data in enumerate(files_of(Encoder(series), pixels)):
         paths.append(folder / f"{number:03d}.dcm")
         paths[-1].write_bytes(data)
     return paths, pixels

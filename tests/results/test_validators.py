@@ -15,6 +15,7 @@ from tests.results.planning import (
     all_stating,
     built_stack,
     facts_of,
+    files_of,
     pixels_of,
     planned,
     selected,
@@ -75,7 +76,7 @@ def sources(tmp_path_factory):
 
 def objects(stack, plan, stored, **options) -> list[bytes]:
     described = describe(selected(stack), plan, stored, ResultOptions(engine="reference 1", **options))
-    return list(Encoder(described).objects(pixels_of(plan, stored)))
+    return files_of(Encoder(described), pixels_of(plan, stored))
 
 
 def written(folder: Path, name: str, data: bytes) -> Path:
