@@ -17,22 +17,16 @@ from pydicom import config as pydicom_config
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, EXPLICIT_VR_LENGTH_16
 
-from scp.archive.matching import RANGE_VRS, WILD_CARD_VRS
 from scp.model import UNDECODABLE, Value
 from scp.part10.header import Encoding
+from scp.part10.vrs import BINARY_NUMBERS, CHARACTER_SET_VRS, SHORT_VRS, TEXT_VRS
 
 CHARACTER_SET: Final = ("SpecificCharacterSet", "ISO_IR 192")
 """Of an answer that is not all ASCII (PS3.3 C.12.1.1.2)."""
 
 MOST_SHORT_BYTES: Final = 0xFFFF
 """A longer value of a VR whose length has 16 bits is written as UN (PS3.5 6.2.2)."""
-
-_NUMBERS: Final = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}
-_TEXTS: Final = WILD_CARD_VRS | RANGE_VRS | {"UI", "AS", "IS", "DS"}
-_OF_CHARACTER_SET: Final = frozenset(map(str, CUSTOMIZABLE_CHARSET_VR))
-_SHORT: Final = frozenset(map(str, EXPLICIT_VR_LENGTH_16))
 
 Values = Sequence[Value | None]
 """What one answer tells, in the order of the keys asked for; ``None`` where nothing is known."""
@@ -89,13 +83,13 @@ def _tag(keyword: str) -> int:
 
 
 def _is_ascii(vr: str, value: Value | None) -> bool:
-    return vr not in _OF_CHARACTER_SET or value is None or _text(vr, value).isascii()
+    return vr not in CHARACTER_SET_VRS or value is None or _text(vr, value).isascii()
 
 
 def _element(tag: int, vr: str, value: Value | None) -> DataElement:
-    if vr in _NUMBERS:
+    if vr in BINARY_NUMBERS:
         return DataElement(tag, vr, _numbers(vr, value))
-    if vr not in _TEXTS:
+    if vr not in TEXT_VRS:
         return DataElement(tag, vr[:2], [] if vr == "SQ" else None)
     text = "" if value is None else _text(vr, value)
     try:
@@ -109,7 +103,7 @@ def _text(vr: str, value: Value) -> str:
     text = "\\".join(map(_shown, value)) if isinstance(value, tuple) else _shown(value)
     if vr == "PN" and "=" in text:
         return "\\".join(name.rstrip("=") for name in text.split("\\"))
-    if vr in _OF_CHARACTER_SET or text.isascii():
+    if vr in CHARACTER_SET_VRS or text.isascii():
         return text
     return text.encode("ascii", "replace").decode()
 
@@ -127,7 +121,7 @@ def _packed(vr: str, order: str, value: Value | None) -> bytes:
     """Return numbers as they are written; nothing where one is no number, or too large for the VR."""
     numbers = value if isinstance(value, tuple) else () if value is None else (value,)
     try:
-        return struct.pack(f"{order}{len(numbers)}{_NUMBERS[vr]}", *numbers)
+        return struct.pack(f"{order}{len(numbers)}{BINARY_NUMBERS[vr]}", *numbers)
     except (struct.error, OverflowError):
         return b""
 
@@ -151,7 +145,7 @@ class Encoder:
         self._valued = [
             (tags.index(tag), number, vr, head)
             for number, (tag, vr, head) in enumerate(heads)
-            if tag not in of_each and (vr in _TEXTS or vr in _NUMBERS)
+            if tag not in of_each and (vr in TEXT_VRS or vr in BINARY_NUMBERS)
         ]
         tag, self._character_set = _text_element(*CHARACTER_SET, encoding)
         self._character_set_at = bisect(tags, tag)
@@ -164,7 +158,7 @@ class Encoder:
             value = values[number]
             if value is None:
                 continue
-            if vr in _NUMBERS:
+            if vr in BINARY_NUMBERS:
                 parts[at] = head.element(_packed(vr, self._order, value))
             else:
                 text = _text(vr, value)
@@ -196,11 +190,11 @@ class _Head:
         long = Struct(f"{encoding.order}L")
         if not encoding.explicit:
             return cls(start, long, padding)
-        written = vr[:2]  # of "US or SS", which no value is told under
-        if written not in _SHORT:
-            return cls(start + written.encode() + b"\0\0", long, padding)
+        written = vr[:2].encode()  # of "US or SS", which no value is told under
+        if written not in SHORT_VRS:
+            return cls(start + written + b"\0\0", long, padding)
         of_long = cls(start + b"UN\0\0", long, padding)
-        return cls(start + written.encode(), Struct(f"{encoding.order}H"), padding, of_long)
+        return cls(start + written, Struct(f"{encoding.order}H"), padding, of_long)
 
     def element(self, value: bytes) -> bytes:
         if len(value) % 2:

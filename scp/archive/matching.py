@@ -12,11 +12,11 @@ from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 
 from scp.model import Value, name_groups
+from scp.part10.vrs import BINARY_NUMBERS
 
 WILD_CARD_VRS: Final = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 RANGE_VRS: Final = frozenset({"DA", "TM", "DT"})
-BINARY_VRS: Final = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "UV", "SV"})
-NUMBER_VRS: Final = BINARY_VRS | {"IS", "DS"}
+NUMBER_VRS: Final = frozenset({*BINARY_NUMBERS, "IS", "DS"})
 
 Matches = Callable[[Value | None], bool]
 

@@ -5,6 +5,7 @@ One walk over the elements serves intake, the scan of folders and the sending of
 * ``header``   bytes -> raw elements and the place of Pixel Data; bounded in time and memory
 * ``values``   raw values -> numbers, text, DICOM JSON
 * ``frames``   functional groups of enhanced multi-frame images -> classic attributes, frame by frame
+* ``vrs``      tables of Value Representations
 * ``data_set`` encoding, header and extent of Pixel Data of one data set
 * ``facts``    a path -> ``FileFacts``, never raising for content
 * ``head``     preamble and File Meta Information

@@ -30,8 +30,6 @@ from scp.part10.header import (
     IMPLICIT_BIG,
     IMPLICIT_LITTLE,
     LARGEST_WINDOW_BYTES,
-    LONG_VRS,
-    SHORT_VRS,
     UNDEFINED_LENGTH,
     Encoding,
     RawElement,
@@ -52,6 +50,7 @@ from scp.part10.values import (
     sequence_json,
     vr_of,
 )
+from scp.part10.vrs import LONG_VRS, SHORT_VRS
 
 PREAMBLE_BYTES: Final = 128
 MOST_INFLATED_BYTES: Final = 1024 * 1024 * 1024

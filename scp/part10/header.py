@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from scp.errors import NotDicom
+from scp.part10.vrs import LONG_VRS, SHORT_VRS
 
 FIRST_WINDOW_BYTES: Final = 64 * 1024
 """Enough for the header of nearly every image of one frame."""
@@ -36,19 +37,6 @@ PIXEL_TAGS: Final = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 """Pixel Data, Float Pixel Data, Double Float Pixel Data."""
 
 _PIXEL_GROUP: Final = PIXEL_DATA >> 16
-
-LONG_VRS: Final = frozenset(
-    vr.encode() for vr in ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
-)
-"""Those whose length has 32 bits after two reserved bytes (PS3.5 table 7.1-1)."""
-
-SHORT_VRS: Final = frozenset(
-    vr.encode()
-    for vr in (
-        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"),
-        *("LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
-    )
-)
 
 ReadAt = Callable[[int, int], bytes]
 """Returns up to *size* bytes from *offset*; fewer only at the end."""

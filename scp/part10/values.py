@@ -21,6 +21,7 @@ from pydicom.datadict import dictionary_VR
 from scp.errors import NotDicom
 from scp.model import UNDECODABLE, Value
 from scp.part10.header import DEEPEST_NESTING, RawElement, items, walk_item
+from scp.part10.vrs import BINARY_NUMBERS, BYTE_VRS, CHARACTER_SET_VRS, TEXT_VRS
 
 DEFAULT_CHARACTER_SETS: Final = ("ascii",)
 """ISO-IR 6, in force where Specific Character Set says nothing."""
@@ -28,21 +29,9 @@ DEFAULT_CHARACTER_SETS: Final = ("ascii",)
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 PIXEL_REPRESENTATION: Final = 0x00280103
 
-_BINARY_NUMBERS: Final = {
-    "US": "H",
-    "SS": "h",
-    "UL": "I",
-    "SL": "i",
-    "UV": "Q",
-    "SV": "q",
-    "FL": "f",
-    "FD": "d",
-}
-_SIZES: Final = {vr: Struct("<" + code).size for vr, code in _BINARY_NUMBERS.items()}
+_SIZES: Final = {vr: Struct("<" + code).size for vr, code in BINARY_NUMBERS.items()}
 
-_OF_CHARACTER_SET: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _SINGLE_TEXT: Final = frozenset({"LT", "ST", "UT", "UR"})
-_OTHER_TEXT: Final = frozenset({"AE", "AS", "CS", "DA", "DT", "TM", "UI", "UR", "DS", "IS"})
 
 _FRAGMENT: Final = re.compile(rb"^[^\x1b]+|\x1b[^\x1b]*")
 _DELIMITER: Final = re.compile(rb"[\\^=\t\n\f\r]")
@@ -102,20 +91,20 @@ def decode(
     """
     if not raw:
         return None
-    if vr in _BINARY_NUMBERS:
+    if vr in BINARY_NUMBERS:
         whole = len(raw) - len(raw) % _SIZES[vr]
-        numbers = tuple(value for (value,) in iter_unpack(order + _BINARY_NUMBERS[vr], raw[:whole]))
+        numbers = tuple(value for (value,) in iter_unpack(order + BINARY_NUMBERS[vr], raw[:whole]))
         return _one_or_many(numbers)
     if vr == "AT":
         pairs = iter_unpack(order + "HH", raw[: len(raw) - len(raw) % 4])
         return _one_or_many(tuple(f"{group:04X}{element:04X}" for group, element in pairs))
-    if vr in _OF_CHARACTER_SET or vr in _OTHER_TEXT:
+    if vr in TEXT_VRS:
         return _text_value(vr, raw, encodings)
     return raw.hex()
 
 
 def _text_value(vr: str, raw: bytes, encodings: CharacterSets) -> Value | None:
-    text = decode_text(raw, encodings if vr in _OF_CHARACTER_SET else DEFAULT_CHARACTER_SETS)
+    text = decode_text(raw, encodings if vr in CHARACTER_SET_VRS else DEFAULT_CHARACTER_SETS)
     if text.startswith(UNDECODABLE):
         return text
     text = text.rstrip(" \0")
@@ -205,7 +194,7 @@ def _json_value(vr: str, element: RawElement, encodings: CharacterSets, depth: i
     if vr == "SQ":
         nested = _json_items(element, encodings, depth + 1)
         return {"Value": nested} if nested else {}
-    if vr in {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}:
+    if vr in BYTE_VRS:
         return {"InlineBinary": base64.b64encode(element.value).decode()} if element.value else {}
     value = decode(vr, element.value, element.encoding.order, encodings)
     if value is None:
