@@ -1,4 +1,4 @@
-"""Stored content that was altered: told from what was only touched, and kept in mind until it is settled.
+"""Stored files whose content was altered: told from those only touched, and recorded until that is settled.
 
 The checksums of an instance's row are those of what its file holds now, whatever became of it: duplicates and
 results rely on them, and must never take altered bytes for those that were stored. What an altered file held
@@ -96,7 +96,7 @@ def alteration(row: Row[Any], now: Content, *, touched: bool) -> Alteration | No
 
 
 def note(connection: Connection, folder: bytes, name: bytes, altered: Alteration) -> None:
-    """Keep in mind what an altered file held; its row must be there."""
+    """Record what an altered file held; it must have a row."""
     key = key_of_file(connection, folder, name)
     assert key is not None
     settle(connection, key)
@@ -114,7 +114,7 @@ def note(connection: Connection, folder: bytes, name: bytes, altered: Alteration
 
 
 def settle(connection: Connection, file_id: int) -> None:
-    """Take a file for right as it is."""
+    """Regard a file as right as it is."""
     connection.execute(delete(stored).where(stored.c.file_id == file_id))
 
 

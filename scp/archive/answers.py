@@ -1,8 +1,8 @@
 """Answers of a query: what was found under its keys, as data sets or encoded (PS3.4 C.4.1.1.3, PS3.5 7.1).
 
-What an archive holds need not be legal for the VR that was asked with, and is told as it is, as far as that
-VR can be written. Text beyond ASCII is told in UTF-8. pydicom makes objects of all elements, which takes most
-of the time of an answer; here what is the same in all answers to a query is encoded once.
+A stored value need not be legal for the VR that a key was asked with; it is returned as it is, as far as that
+VR can hold it. Text beyond ASCII is returned in UTF-8. To have pydicom build an object of each element would
+take most of the time of an answer: here what is the same in all answers to a query is encoded once.
 """
 
 import struct

@@ -1,9 +1,10 @@
-"""Where on the disk the spool lies: away from what is deleted elsewhere.
+"""A place on the disk for the spool, far from folders in which many files are deleted.
 
-ext4 puts a file's inode near its folder's, and without a journal it passes over every inode there that was
-deleted in the last minutes, one by one: beside a folder that was just emptied of thousands of files, creating
-one takes longer than all else that is done for an instance. What stands in a folder that is marked as the top
-of a hierarchy is spread over the disk by its name instead (``chattr +T``). Other file systems decline.
+ext4 puts the inode of a new file near that of its folder. Where ext4 has no journal, it first skips every
+inode around there that was deleted in the last minutes, one by one: beside a folder that has just been
+emptied of thousands of files, creating one file takes longer than everything else that is done for an
+instance. Folders made inside one that is flagged as the top of a hierarchy (``chattr +T``) are spread over
+the disk instead, by a hash of their names. Other file systems refuse the flag, which does no harm.
 """
 
 import fcntl
@@ -23,7 +24,10 @@ _FLAGS: Final = Struct("i4x")
 
 
 def make_apart(folder: Path) -> None:
-    """Make *folder*, if it lacks, in a part of the disk that depends on chance; its parent must exist."""
+    """Make *folder* if it does not exist; its parent must.
+
+    It is made under a random name and then renamed: the name that it is made under decides its place.
+    """
     if folder.is_dir():
         return
     _spread_what_is_in(folder.parent)

@@ -1,4 +1,4 @@
-"""Who waits for an instance is told when it has been stored.
+"""Tells requests that wait for an instance when it has been stored.
 
 Completion asks a peer for images and waits here while they come in through the door like any others.
 """

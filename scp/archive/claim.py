@@ -1,9 +1,9 @@
-"""That a node serves an archive alone, where its index is SQLite.
+"""The right of one node to serve an archive alone, where the index is SQLite.
 
-Import and the other commands write beside a node, and the index gives each its turn. A second node would
-sweep the same folders and clear away what the first is about to send; only nodes that share a database
-server are made for that. The claim is a lock of a file, held by the kernel: however its process dies, it
-is gone with it.
+Import and the other commands may write while a node runs: the index lets one process write at a time. A
+second node would sweep the same folders and delete results that the first is about to send; only nodes that
+share a database server are made for that. The claim is a lock on a file, held by the kernel: however the
+process dies, its lock is gone.
 """
 
 import fcntl

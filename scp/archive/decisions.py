@@ -25,8 +25,8 @@ def keep(index: IndexDatabase, root: Path, sop_instance_uid: str, path: Path) ->
     """Settle a conflict for the file *path*; return where the other contents went.
 
     They are set aside in the node's own folder, where no scan, query or retrieve finds them. Copies of the
-    kept content in another transfer syntax go, too: which content they hold nobody has looked at. What is
-    kept is right as it is, even where it was altered after it was stored.
+    kept content in another transfer syntax go, too: nobody has compared their pixels. What is
+    kept counts as right, even where it was altered after it was stored.
     Raises ``Refused`` (unknown-image) where *path* does not hold the instance, (duplicate-conflict) where
     another file is not the node's to move.
     """

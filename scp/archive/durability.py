@@ -68,7 +68,7 @@ def _is_ordered(kind: str, source: str, options: str) -> bool:
 
 
 def write_out(descriptor: int) -> None:
-    """Return when the disk has a file's content, be it in its cache only; raises ``OSError``."""
+    """Wait until the disk has taken a file's content, if only into its own cache; raises ``OSError``."""
     write = _sync_file_range()
     if write is not None and write(descriptor, 0, 0, START_AND_WAIT) == 0:
         return

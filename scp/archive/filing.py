@@ -7,8 +7,9 @@ is acknowledged. ``scp.archive.durability`` says how many waits for the disk tha
 each association has its own, side by side; else folders are synced once for the group, before the index
 commits. A crash before the row leaves a whole file that the next sweep finds; a row without a file is none.
 
-A sync that failed is never tried again with the hope that it proves something: Linux tells of content that
-the disk did not take once, and takes it for written from then on. So what failed is made anew, or refused.
+A sync that failed is never repeated: Linux reports only once that the disk did not take some content, and
+regards that content as written from then on, so the success of a second sync would prove nothing. What failed
+is written anew, or refused.
 """
 
 import errno
@@ -42,7 +43,9 @@ from scp.part10 import FileRead
 
 NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 
-ADVICE: Final = "check the disk, reboot to forget what memory alone holds, then run mpr-scp verify"
+ADVICE: Final = (
+    "check the disk, reboot, so that nothing is read from memory that the disk lacks, then run mpr-scp verify"
+)
 
 LOGGER = logging.getLogger(__name__)
 
@@ -64,9 +67,9 @@ class _Job:
     made: list[Path] = field(default_factory=list)
     """Folders made for it, the deepest first."""
     syncing: threading.Lock = field(default_factory=threading.Lock)
-    """Held by who syncs the file: nobody may ask the disk while another's failure is not noted yet."""
+    """Held while the file is synced: nobody may sync it again before a failure is recorded."""
     called: threading.Lock = field(default_factory=_held_lock)
-    """Released once it is settled, or its association has to file for all who wait."""
+    """Released once it is settled, or when it is its association's turn to file the next group."""
     relied_on: bool = False
     tried_again: bool = False
 
@@ -87,7 +90,7 @@ class Filing:
         self._unsynced: set[Path] = set()
         # names of files that their own associations are about to sync
         self._linked: dict[Path, _Job] = {}
-        # what a sync failed for, and is there still: no later success tells anything of it
+        # files and folders that a sync failed for and that are still there: a later success proves nothing
         self._doubtful: set[Path] = set()
         self._waiting_lock = threading.Lock()
 
@@ -109,9 +112,9 @@ class Filing:
         return job.stored
 
     def _file_all_who_wait(self) -> None:
-        """File a group, let its members go, and call who came meanwhile to file the next.
+        """File all who wait, release them, and wake one of those who came meanwhile, to file the next group.
 
-        Were all to wait for one lock, who is filed would often wait for the next group, too.
+        With one lock for all, one whose instance is filed would often wait for the next group, too.
         """
         group: list[_Job] = []
         try:
@@ -130,9 +133,9 @@ class Filing:
                 job.called.release()
 
     def _sync_with_name(self, job: _Job, path: Path) -> None:
-        """Make a file and the name it was given durable; what the disk does not take is taken back.
+        """Make a file and its new name durable; where that fails, remove both again.
 
-        Unless a duplicate was acknowledged meanwhile, which synced the same file with success.
+        They stay where a duplicate was acknowledged meanwhile: its sync of the same file succeeded.
         """
         try:
             with job.syncing, self._noting_failure_of(path):
@@ -150,7 +153,7 @@ class Filing:
             self._linked.pop(path, None)
 
     def _file_group(self, group: Sequence[_Job]) -> None:
-        """File all; where the group fails as one, each for itself, so that nobody fails for another."""
+        """File a group together; where that fails, each member alone, so that none fails for another."""
         try:
             self._file_together(group)
         except Exception as error:  # whatever it was: each job learns its own outcome below
@@ -175,7 +178,7 @@ class Filing:
             job.stored = stored
 
     def _undo(self, group: Sequence[_Job]) -> None:
-        """Take names and folders back; a disk that refuses keeps a whole instance nobody was promised."""
+        """Remove names and folders; where the disk refuses, a whole instance stays, not acknowledged."""
         for job in group:
             if job.linked is not None:
                 with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Messy folders in, by header, through the one door; what is not DICOM is counted and left where it is.
+"""Copies messy folders into the archive, each file by what its header says; what is no DICOM is only counted.
 
 Sources are read and never changed. A folder is walked without following links to other folders.
 """

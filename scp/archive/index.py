@@ -71,7 +71,10 @@ TAKE_TURN: Final = {
         )
     ),
 }
-"""How a writer waits until no other process writes, and rests on nothing that one could still change."""
+"""What a writing transaction begins with, by kind of database: it waits until no other process writes.
+
+So nothing that the transaction reads can be changed by another process before it commits.
+"""
 
 _Key = BigInteger().with_variant(Integer, "sqlite")
 

@@ -20,12 +20,12 @@ MOST_REMEMBERED: Final = 4096
 _kind_and_stamp: Callable[[os.stat_result], object] = attrgetter(
     "st_mode", "st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"
 )
-"""What tells that an entry is still what it was: ``FileStamp`` and mode, had without building one."""
+"""Returns what shows that an entry changed: mode and what ``FileStamp`` holds, faster than making one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The entries of a folder but its sub-folders, by name; *whole* unless one of them could not be asked."""
+    """The entries of a folder but its sub-folders, by name; *whole* if the status of each could be read."""
 
     entries: dict[bytes, os.stat_result]
     whole: bool

@@ -1,7 +1,8 @@
-"""Statements that every instance needs, compiled once for a database and handed to its driver as they are.
+"""Statements that are run for every instance, compiled once and handed to the database's driver directly.
 
-SQLAlchemy finds, binds and wraps a statement anew each time, which takes several times as long as SQLite
-takes to answer it. The transaction stays the connection's, and errors are the ones that it raises.
+SQLAlchemy looks a statement up, binds its values and wraps its result at each execution, which takes several
+times as long as SQLite takes to answer. The transaction is still that of SQLAlchemy's connection, and errors
+are raised as SQLAlchemy raises them.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 
 class Prepared:
-    """One statement, whose values have names; they are of types that drivers take and give as they are."""
+    """One statement with named parameters.
+
+    Values are not converted on their way: they must be numbers, text, bytes, truth values or ``None``.
+    """
 
     def __init__(self, statement: Select[Any] | Insert | TextClause) -> None:
         self._statement = statement

@@ -5,8 +5,8 @@ right for ever: a request whose sources changed has another UID and never meets 
 that appears whole, by a rename; the longest unused go first when the budget is full, never one that is
 being sent.
 
-Nobody waits for the disk to keep what can be made again. So a result is whole for as long as the machine
-runs that wrote it, and may be torn after a power cut: its name ends in the boot it was made in, and one of
+Results are not synced, since they can be made again. So a result is whole while the machine that wrote it
+keeps running, and may be torn after a power cut: its name ends in the boot it was made in, and a result of
 another boot is not served.
 """
 

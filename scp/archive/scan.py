@@ -1,8 +1,9 @@
 """What lies in one folder: read where it is new or changed, taken from the index where it is not.
 
-A file is the one that was read while device, inode, size, mtime and ctime agree. One that changed less than
-two seconds ago may still be being written: it is read for who asks, and not indexed. One whose checksum is
-known is digested when it is read again, and that it was altered is logged and kept in mind.
+A file counts as unchanged while its device, inode, size, mtime and ctime are what they were. One that changed
+less than two seconds ago may still be being written: it is read for the caller, but not indexed. One that
+changed although its checksums were known is digested again; if its content is another, that is logged and
+recorded.
 
 Nothing here writes into anybody's folder, follows a link out of the root, or enters the node's own.
 ``scp.archive.sweep`` goes through all folders.
@@ -126,13 +127,13 @@ class Scan:
         return read_file(facts[0].path, extra=self._extra, within=self._root).facts
 
     def take_repeated(self) -> frozenset[str]:
-        """Return the SOP Instance UIDs that turned up though known, since this was last asked."""
+        """Return the SOP Instance UIDs of which a further file turned up since the last call."""
         taken = frozenset(self._repeated)
         self._repeated -= taken  # what another thread adds now stays
         return taken
 
     def put_back(self, repeated: frozenset[str]) -> None:
-        """Let the next :meth:`take_repeated` return these again: nobody could look at them."""
+        """Let the next :meth:`take_repeated` return these again: they could not be compared."""
         self._repeated |= repeated
 
     def _is_ours_to_index(self, path: Path) -> bool:
@@ -176,7 +177,7 @@ class Scan:
             found.facts[name] = read.facts
             if not stat.S_ISREG(status.st_mode):
                 continue
-            # one from the future says nothing of its age: a clock was wrong, there or here
+            # an mtime in the future says nothing of the file's age: some clock was wrong
             young = now_ns - settled_ns < status.st_mtime_ns <= now_ns + SETTLED_NS
             fresh = None if young else _compared(read, row)
             if fresh is None:
