@@ -22,7 +22,7 @@ from scp.net.association import NodeAssociation, Request
 from scp.net.journal import printable
 from scp.net.statuses import CANCEL, OUT_OF_RESOURCES, PENDING, PENDING_WARNING, SUCCESS
 from scp.part10.header import Encoding
-from scp.services import mpr_keys
+from scp.services import date_keys, mpr_keys
 from scp.services.context import Closable, Requesting, ServiceContext
 from scp.services.identifier import decoded
 from scp.services.requesting import requesting_of
@@ -73,11 +73,13 @@ def _answer(
     said["without_effect"] = ",".join(mpr_keys.without_effect(identifier))
     requesting = requesting_of(association, request)
     said["level"] = printable(str(identifier.get("QueryRetrieveLevel", "")))[:16]
+    if not mpr_keys.has_trigger(identifier):  # with it, dates are those of an image
+        date_keys.check(identifier)
     tags = identifier.keys()
     asked = {tag for tag in tags if keyword_for_tag(tag) not in NOT_KEYS}
     most = context.config.query.maximum_answers
     sent = 0
-    with closing(_answers(context, association, request, identifier, requesting)) as answers:
+    with closing(_answers(context, association, request, identifier, requesting, said)) as answers:
         for batch in _encoded(answers, asked, requesting.called_ae_title, request.transfer_syntax):
             _send(association, request, batch[: most - sent])
             if sent + len(batch) > most:
@@ -95,6 +97,7 @@ def _answers(
     request: Request,
     identifier: Dataset,
     requesting: Requesting,
+    said: dict[str, object],
 ) -> Closable[Dataset]:
     given_up = threading.Event()
 
@@ -103,7 +106,8 @@ def _answers(
 
     ours = context.mpr.answers_of(identifier, requesting, cancelled) if context.mpr else None
     if ours is not None:
-        return _awaited(ours, cancelled, given_up)
+        awaited = _awaited(ours, cancelled, given_up)
+        return _noted(awaited, said) if mpr_keys.has_trigger(identifier) else awaited
     if not association.may("find"):
         raise Refused(
             Code.NOT_AUTHORIZED,
@@ -128,6 +132,16 @@ def _awaited(
                         raise Cancelled("the requestor cancelled the query") from None
     finally:
         given_up.set()
+
+
+def _noted(
+    answers: Generator[Dataset, None, None], said: dict[str, object]
+) -> Generator[Dataset, None, None]:
+    """Yield the answers of a dry run; keep for the log the verdict, with which Image Comments begin."""
+    with closing(answers):
+        for answer in answers:
+            said["verdict"] = str(answer.get("ImageComments", "")).partition(";")[0]
+            yield answer
 
 
 def _encoded(

@@ -1,8 +1,8 @@
 """What each error is on the wire: its status and Error Comment, as tables; and what the log tells of it.
 
 The numbers of the standard are ``net.statuses``. An error is looked up by its class, nearest first, a refusal
-by its code. 0xC010 to 0xC022 and 0xC0FF are this node's own failures within "unable to process"; Error Comment
-(0000,0902) begins with the code that ``scp.errors.Code`` has for it.
+by its code. 0xC010 to 0xC022 and 0xC0FF are this node's own failures within "unable to process"; an Error
+Comment (0000,0902) begins with the code that ``scp.errors.Code`` has for it.
 """
 
 import logging

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
@@ -20,6 +22,7 @@ from scp.errors import BadRequest, Code, IndexUnavailable, PeerFailed, Refused
 from scp.net.deadlines import Deadline
 from scp.net.requestor import Requestor
 from scp.part10.header import Encoding
+from scp.services import date_keys
 from scp.services.context import Requesting
 from scp.services.find import Encodes
 from tests.builders import SERIES_UID, STUDY_UID, series, write_series
@@ -122,6 +125,82 @@ def test_an_identifier_without_a_level_names_the_offending_element(start_node: S
     assert status == 0xA900 and told is not None
     assert told.ErrorComment == "bad-request: QueryRetrieveLevel"
     assert told.OffendingElement == 0x00080052
+
+
+def test_a_date_that_nothing_could_match_is_refused_by_name(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = start_node()
+    with caplog.at_level("INFO"):
+        ((status, told),) = query(node, raw_key("StudyDate", "yesterday"))
+        wait_until(lambda: "C-FIND" in caplog.text)
+    assert status == 0xA900 and told is not None
+    assert told.ErrorComment == "bad-request: StudyDate"
+    assert told.OffendingElement == 0x00080020
+    assert 'why="StudyDate is ' in caplog.text and "yesterday" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"),
+    [
+        ("StudyDate", "2026-01-31"),
+        ("StudyDate", "20261231-20260101"),
+        ("StudyDate", "20260101\\soon"),
+        ("StudyTime", "noon"),
+        ("StudyTime", "1800-0600"),
+        ("AcquisitionDateTime", "20261231-2025"),
+    ],
+)
+def test_dates_that_are_none_and_ranges_that_end_before_they_begin_are_refused(
+    keyword: str, text: str
+) -> None:
+    with pytest.raises(BadRequest) as refused:
+        date_keys.check(raw_key(keyword, text))
+    assert refused.value.keyword == keyword
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"),
+    [
+        ("StudyDate", "20260131"),
+        ("StudyDate", "2026.01.31-2026.02.01"),
+        ("StudyDate", "20260131 - 20260201"),
+        ("StudyDate", "2026-2026"),
+        ("StudyDate", "202601*"),
+        ("StudyDate", "-"),
+        ("StudyDate", "*"),
+        ("StudyDate", "-20260131"),
+        ("StudyTime", "0630-"),
+        ("StudyTime", "06:30:00.5-18"),
+        ("AcquisitionDateTime", "20260131120000.000000+0100-20260201120000+0100"),
+        ("AcquisitionDateTime", "20260131-0500"),
+    ],
+)
+def test_dates_and_ranges_as_clients_write_them_are_understood(keyword: str, text: str) -> None:
+    date_keys.check(raw_key(keyword, text))
+
+
+def raw_key(keyword: str, text: str) -> Dataset:
+    """Return an identifier with a key that pydicom would not let anybody write."""
+    dataset = identifier()
+    tag = tag_for_keyword(keyword)
+    assert tag is not None
+    value = text.split("\\") if "\\" in text else text
+    element = DataElement(tag, dictionary_VR(keyword), value, already_converted=True)
+    dataset.add(element)
+    return dataset
+
+
+def test_the_log_tells_the_verdict_of_a_dry_run(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = identifier()
+    answer.ImageComments = "missing-instances: 2 of 28; used 26 of 28"
+    node = start_node(mpr=MprTwin(lambda: iter([answer])))
+    with caplog.at_level("INFO"):
+        query(node, identifier(ReformattingOperationType="MPR"))
+        wait_until(lambda: "C-FIND" in caplog.text)
+    assert 'verdict="missing-instances: 2 of 28"' in caplog.text
 
 
 def test_an_index_that_does_not_answer_is_said_so(
