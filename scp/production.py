@@ -170,7 +170,7 @@ class MemoryNeed:
         header, plan = job.stack[0].header, job.plan
         samples = header.integer("SamplesPerPixel") or 1
         slice_voxels = (header.integer("Rows") or 0) * (header.integer("Columns") or 0) * samples
-        slices = len(job.stack) + sum(0 < missing.before < len(job.stack) for missing in job.missing)
+        slices = len(job.stack) + sum(one.lies_within(len(job.stack)) for one in job.missing)
         pixel_bytes = samples * (2 if isinstance(plan, PlanePlan) else CURVED_TEMPORARIES)
         return cls(
             volume_bytes=2 * slices * slice_voxels,

@@ -6,7 +6,8 @@ from pathlib import Path
 from scp.cli.output import table
 from scp.errors import Code
 from scp.model import Missing, Policy, SelectionReport
-from scp.selection import counts, holes
+from scp.selection import counts
+from scp.selection.report import relative
 
 
 def report_text(report: SelectionReport, folder: Path) -> str:
@@ -15,7 +16,7 @@ def report_text(report: SelectionReport, folder: Path) -> str:
 
 
 def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
-    yield f"current image  {_relative(report.current.path, folder)}"
+    yield f"current image  {relative(report.current.path, folder)}"
     verdict = f"{report.verdict}{f': {report.numbers}' if report.numbers else ''}"
     yield f"verdict        {verdict}"
     yield f"used           {len(report.stack)} of {len(report.stack) + len(report.missing)}"
@@ -24,7 +25,7 @@ def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
         yield "left out       " + ", ".join(f"{code} {number}" for code, number in left_out.items())
     if undecided := sum(row.reason == Code.UNDECIDED for row in report.rows):
         yield f"undecided      {undecided}"
-    filled = holes(report) if report.ok else ()
+    filled = report.holes if report.ok else ()
     if filled:
         what = "interpolated" if report.rules.policy is Policy.INTERPOLATE else "padded"
         yield f"{what:15}" + ", ".join(map(_missing, filled))
@@ -38,7 +39,7 @@ def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
     excluded = [row for row in report.rows if row.reason != Code.USED]
     if excluded:
         yield ""
-        rows = [(_relative(row.path, folder), row.reason, row.detail) for row in excluded]
+        rows = [(relative(row.path, folder), row.reason, row.detail) for row in excluded]
         yield table(rows, ("file", "reason", "detail"))
     if report.searches:
         yield ""
@@ -56,12 +57,5 @@ def _lines(report: SelectionReport, folder: Path) -> Iterator[str]:
 
 
 def _missing(missing: Missing) -> str:
-    number = "" if missing.instance_number is None else f"{missing.instance_number}"
-    place = "" if missing.position_mm is None else f"at {missing.position_mm:.1f} mm"
-    if missing.between_mm:
-        place = "between {:.1f} and {:.1f} mm".format(*missing.between_mm)
-    return " ".join(part for part in (number, place) if part) or missing.sop_instance_uid
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+    number = "" if missing.instance_number is None else str(missing.instance_number)
+    return " ".join(filter(None, (number, missing.place))) or missing.sop_instance_uid

@@ -34,7 +34,7 @@ from scp.model.orientation import (
     orthonormal,
 )
 from scp.model.person_name import folded_name, name_groups
-from scp.model.report import KnownInstance, Missing, Note, ReportRow, Search, SelectionReport
+from scp.model.report import KnownInstance, Missing, Note, ReportRow, Search, SelectionReport, names
 from scp.model.requests import (
     Candidates,
     Direction,
@@ -128,6 +128,7 @@ __all__ = [
     "is_legal_uid",
     "is_orthonormal",
     "name_groups",
+    "names",
     "never",
     "orthonormal",
     "takes_all",

@@ -1,5 +1,6 @@
 """What became of the files that were looked at, and of what was not there."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,29 @@ class Missing:
     sop_instance_uid: str = ""
     before: int = 0
     between_mm: tuple[float, float] | None = None
+
+    def lies_within(self, slices: int) -> bool:
+        """Tell whether true slices lie on both of its sides, in a stack of so many."""
+        return 0 < self.before < slices
+
+    @property
+    def place(self) -> str:
+        """``at 2.4 mm``, ``between 2.4 and 9.4 mm``, ``""`` where nothing is known of it."""
+        if self.between_mm:
+            return "between {:.1f} and {:.1f} mm".format(*self.between_mm)
+        return "" if self.position_mm is None else f"at {self.position_mm:.1f} mm"
+
+    @property
+    def name(self) -> str:
+        """Its Instance Number, else its place, ``""`` where neither is known."""
+        return self.place if self.instance_number is None else str(self.instance_number)
+
+
+def names(missing: Iterable[Missing]) -> list[str]:
+    """Return the names of missing images; those that have none are counted: ``7``, ``8``, ``2 unnamed``."""
+    every = [one.name for one in missing]
+    nameless = every.count("")
+    return [*filter(None, every), *([f"{nameless} unnamed"] if nameless else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +116,13 @@ class SelectionReport:
     @property
     def ok(self) -> bool:
         return self.verdict == Code.OK
+
+    @property
+    def holes(self) -> tuple[Missing, ...]:
+        """The missing images that have slices on both sides: what a policy fills."""
+        return tuple(missing for missing in self.missing if missing.lies_within(len(self.stack)))
+
+    @property
+    def ends(self) -> tuple[Missing, ...]:
+        """The missing images beyond the first and the last slice."""
+        return tuple(missing for missing in self.missing if not missing.lies_within(len(self.stack)))

@@ -165,7 +165,7 @@ def _slices(stack: Sequence[FileFacts], missing: Sequence[Missing]) -> list[tupl
     """Return (position, index in the stack, index in the missing) of each slice; -1 where it has none."""
     fills: dict[int, list[int]] = {}
     for index, hole in enumerate(missing):
-        if hole.image_position_patient is not None and 0 < hole.before < len(stack):
+        if hole.image_position_patient is not None and hole.lies_within(len(stack)):
             fills.setdefault(hole.before, []).append(index)
     slices: list[tuple[Vector, int, int]] = []
     for place, facts in enumerate(stack):

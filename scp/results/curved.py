@@ -95,7 +95,7 @@ def describe_curved(
     *report* is ``ok`` and its stack carries the digests of its pixels.
     """
     basis = CurvedBasis(report, plan, pixel_format, options)
-    filled = [place for place, one in enumerate(report.missing) if 0 < one.before < len(report.stack)]
+    filled = [place for place, one in enumerate(report.missing) if one.lies_within(len(report.stack))]
     words = derivation(
         basis,
         filled,

@@ -22,13 +22,14 @@ from scp.model import (
     PlaneRequest,
     Policy,
     concepts,
+    names,
 )
 from scp.model.concepts import Concept
 from scp.reconstruction.planes import PlanePlan
 from scp.results.basis import Basis
 from scp.results.stored_values import stored_value_sentences
 from scp.results.values import decimal_string, is_undecodable, item
-from scp.selection import ends, holes, markers
+from scp.selection import markers
 
 PRODUCT = "mpr-scp"
 
@@ -125,10 +126,10 @@ def image_comments(basis: Basis) -> str:
     """Return Image Comments: ``used 118 of 120; interpolated 7, 8; ends missing``."""
     used = len(basis.stack)
     parts = [f"used {used} of {used + len(basis.report.missing)}"]
-    if holes(basis.report):
-        parts.append(f"{FILLED_WORDS[basis.report.rules.policy]} {named(holes(basis.report))}")
-    if ends(basis.report):
-        parts.append(f"missing {named(ends(basis.report))}")
+    if basis.report.holes:
+        parts.append(f"{FILLED_WORDS[basis.report.rules.policy]} {named(basis.report.holes)}")
+    if basis.report.ends:
+        parts.append(f"missing {named(basis.report.ends)}")
     parts += [note.code.replace("-", " ") for note in basis.report.notes if note.code in NOTE_SENTENCES]
     return "; ".join(dict.fromkeys(parts))
 
@@ -166,15 +167,8 @@ def _touched(basis: Basis, touched: Sequence[int]) -> str:
 
 def named(missing: Sequence[Missing]) -> str:
     """Return missing images by number, else by position along the normal, at most 24 of them."""
-    names = [_name(m) for m in missing[:NUMBERS_NAMED]]
-    rest = len(missing) - len(names)
-    return ", ".join(names) + (f" and {rest} more" if rest else "")
-
-
-def _name(missing: Missing) -> str:
-    if missing.instance_number is not None:
-        return str(missing.instance_number)
-    return "unnumbered" if missing.position_mm is None else f"at {missing.position_mm:.2f} mm"
+    rest = len(missing) - NUMBERS_NAMED
+    return ", ".join(names(missing[:NUMBERS_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _operation(basis: Basis) -> str:

@@ -21,6 +21,7 @@ from scp.model import (
     SelectionRules,
     are,
     counted,
+    names,
 )
 from scp.selection import candidates, duplicates, filling, fitness, identity
 from scp.selection.completeness import Completeness, examine
@@ -225,11 +226,8 @@ def _may_fill(lacks: Completeness, rules: SelectionRules) -> bool:
 def _missing(stack: Sequence[FileFacts], lacks: Completeness, rules: SelectionRules) -> Refused:
     holes = lacks.holes
     total = len(stack) + len(holes)
-    names = [
-        str(hole.instance_number) if hole.instance_number is not None else f"at {hole.position_mm:.1f} mm"
-        for hole in holes
-    ]
-    sentence = f"{len(holes)} of {total} images {are(len(holes))} missing: {', '.join(names)}"
+    named = names(holes)
+    sentence = f"{len(holes)} of {total} images {are(len(holes))} missing: {', '.join(named)}"
     if lacks.longest_hole > rules.interpolate_at_most:
         sentence += (
             f"; {lacks.longest_hole} in a row, at most {rules.interpolate_at_most} may be interpolated"
@@ -240,12 +238,12 @@ def _missing(stack: Sequence[FileFacts], lacks: Completeness, rules: SelectionRu
         )
     count = f"{len(holes)} of {total}"
     room = ERROR_COMMENT_LENGTH - len(f"{Code.MISSING_INSTANCES}: {count} ()")
-    return Refused(Code.MISSING_INSTANCES, f"{sentence}.", comment=f"{count} ({_fitting(names, room)})")
+    return Refused(Code.MISSING_INSTANCES, f"{sentence}.", comment=f"{count} ({_fitting(named, room)})")
 
 
-def _fitting(names: Sequence[str], room: int) -> str:
+def _fitting(named: Sequence[str], room: int) -> str:
     """Join as many names as *room* characters hold."""
-    text = ", ".join(names)
+    text = ", ".join(named)
     if len(text) <= room:
         return text
     shown = text[: room - len("...")].rpartition(", ")[0]

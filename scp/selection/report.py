@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scp.errors import Code, Refused
-from scp.model import Missing, Policy, SelectionReport
+from scp.model import Missing, Policy, SelectionReport, names
 
 
 class MissingInstances(Refused):
@@ -44,7 +44,7 @@ def as_json(report: SelectionReport, relative_to: Path) -> dict[str, Any]:
         "counts": counts(report),
         "files": [
             {
-                "path": _relative(row.path, relative_to),
+                "path": relative(row.path, relative_to),
                 "frame": row.frame,
                 "reason": str(row.reason),
                 "detail": row.detail,
@@ -85,7 +85,7 @@ def image_comments(report: SelectionReport) -> str:
     """
     used = len(report.stack)
     excluded = [f"{reason} {count}" for reason, count in counts(report).items() if reason != Code.USED]
-    held = tuple(missing for missing in report.missing if missing.sop_instance_uid)
+    held = [missing for missing in report.missing if missing.sop_instance_uid]
     found = Counter[str]()
     for search in report.searches:
         found[search.name] += search.found
@@ -93,8 +93,8 @@ def image_comments(report: SelectionReport) -> str:
         f"{report.verdict}: {report.numbers}" if report.numbers else str(report.verdict),
         f"used {used} of {used + len(report.missing)}",
         f"excluded {', '.join(excluded)}" if excluded else "",
-        f"missing {_named(report.missing)}" if report.missing else "",
-        f"held elsewhere {_named(held)}" if held else "",
+        f"missing {', '.join(names(report.missing))}" if report.missing else "",
+        f"held elsewhere {', '.join(names(held))}" if held else "",
         f"found {', '.join(f'{n} {c}' for n, c in found.items() if c)}" if any(found.values()) else "",
     ]
     return "; ".join(part for part in parts if part)
@@ -111,48 +111,24 @@ def _fillable(report: SelectionReport) -> tuple[Policy, ...]:
     """Return the policies that would fill all holes; none where true images are too few anyway."""
     if len(report.stack) < report.rules.minimum_images:
         return ()
-    longest = max(Counter(hole.before for hole in holes(report)).values())
+    longest = max(Counter(hole.before for hole in report.holes).values())
     return (Policy.INTERPOLATE, Policy.PAD) if longest <= report.rules.interpolate_at_most else (Policy.PAD,)
-
-
-def holes(report: SelectionReport) -> tuple[Missing, ...]:
-    """Return the missing images that have slices on both sides: what a policy fills."""
-    return tuple(missing for missing in report.missing if 0 < missing.before < len(report.stack))
-
-
-def ends(report: SelectionReport) -> tuple[Missing, ...]:
-    """Return the missing images beyond the first and the last slice."""
-    return tuple(missing for missing in report.missing if not 0 < missing.before < len(report.stack))
 
 
 def markers(report: SelectionReport) -> tuple[str, ...]:
     """Return the words with which the Series Description of the results begins."""
     codes = {note.code for note in report.notes}
-    filled, policy = bool(holes(report)), report.rules.policy
+    filled, policy = bool(report.holes), report.rules.policy
     words = {
         "INTERPOLATED": filled and policy is Policy.INTERPOLATE,
-        "INCOMPLETE": (filled and policy is Policy.PAD) or Code.ENDS_MISSING in codes or bool(ends(report)),
+        "INCOMPLETE": (filled and policy is Policy.PAD) or Code.ENDS_MISSING in codes or bool(report.ends),
         "ADOPTED": Code.ADOPTED in codes,
     }
     return tuple(word for word, applies in words.items() if applies)
 
 
-def _named(missing: tuple[Missing, ...]) -> str:
-    """Name missing images by number, else by position, else by how many they are."""
-    names, nameless = [], 0
-    for one in missing:
-        if one.instance_number is not None:
-            names.append(str(one.instance_number))
-        elif one.position_mm is not None:
-            names.append(f"at {one.position_mm:.1f} mm")
-        else:
-            nameless += 1
-    if nameless:
-        names.append(f"{nameless} unnamed")
-    return ", ".join(names)
-
-
-def _relative(path: Path, folder: Path) -> str:
+def relative(path: Path, folder: Path) -> str:
+    """Return *path* as it is seen from *folder* where it lies in it, else whole."""
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 

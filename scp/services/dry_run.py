@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from scp.errors import Code, DecodingFailed, Refused
 from scp.model import Header, MPRRequest, SelectionReport, Value
 from scp.planning import Prospect
-from scp.selection import holes, image_comments
+from scp.selection import image_comments
 from scp.services import mpr_keys
 
 FROM_SOURCE = (
@@ -107,7 +107,7 @@ def put(ds: Dataset, keyword: str, value: Value) -> None:
 
 def _short(report: SelectionReport) -> str:
     """Return the refusal in a few words; where peers hold all that lacks, what a retrieve would fetch."""
-    lacking = holes(report)
+    lacking = report.holes
     if report.verdict == Code.MISSING_INSTANCES and all(hole.sop_instance_uid for hole in lacking):
         return f"to fetch: {len(lacking)} of {len(report.stack) + len(report.missing)}"
     return f"refused: {report.verdict}"[:64]

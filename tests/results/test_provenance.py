@@ -164,7 +164,7 @@ def test_a_dry_run_says_shortly_what_it_would_be(stack):
         ({}, "used 12 of 12"),
         ({"missing": [SEVEN, EIGHT], "policy": Policy.INTERPOLATE}, "used 12 of 14; interpolated 7, 8"),
         ({"missing": [SEVEN, LAST], "policy": Policy.PAD}, "used 12 of 14; padded 7; missing 15"),
-        ({"missing": [UNNUMBERED], "policy": Policy.PAD}, "used 12 of 13; padded at 12.50 mm"),
+        ({"missing": [UNNUMBERED], "policy": Policy.PAD}, "used 12 of 13; padded at 12.5 mm"),
         ({"notes": [Note("ends-missing", "3 at PACS")]}, "used 12 of 12; ends missing"),
         ({"notes": [Note("numbering-gap"), Note("no-preamble")]}, "used 12 of 12"),
     ],

@@ -4,7 +4,7 @@ import pytest
 
 from scp.errors import Code
 from scp.model import KnownInstance, Policy, SelectionRules
-from scp.selection import ends, holes, markers, refusal, select
+from scp.selection import markers, refusal, select
 from tests.selection.slices import (
     RULES,
     at_positions,
@@ -103,7 +103,7 @@ def test_d6_images_in_acquisition_tells_of_lacking_ends_and_does_not_refuse():
     report = select(slices[0], slices, RULES)
     assert report.ok and Code.ENDS_MISSING in notes_of(report)
     assert missing_of(report) == [(13, 60.0), (14, 65.0), (15, 70.0)]
-    assert not holes(report) and len(ends(report)) == 3 and markers(report) == ("INCOMPLETE",)
+    assert not report.holes and len(report.ends) == 3 and markers(report) == ("INCOMPLETE",)
 
 
 def test_d6_number_of_slices_tells_of_lacking_ends():
