@@ -60,14 +60,14 @@ def copied(keyword: str, section: str, presence: Presence = Presence.IF_KNOWN) -
     return Row(keyword, section, lambda basis: _source_value(keyword, basis.first(keyword)), presence)
 
 
-def copied_if_unanimous(keyword: str, section: str, presence: Presence = Presence.IF_KNOWN) -> Row:
+def copied_if_unanimous(keyword: str, section: str) -> Row:
     """Return a row for what all sources state alike."""
-    return Row(keyword, section, lambda basis: _source_value(keyword, basis.unanimous(keyword)), presence)
+    return Row(keyword, section, lambda basis: _source_value(keyword, basis.unanimous(keyword)))
 
 
-def copied_from_middle(keyword: str, section: str, presence: Presence = Presence.IF_KNOWN) -> Row:
+def copied_from_middle(keyword: str, section: str) -> Row:
     """Return a row for what the middle source itself states."""
-    return Row(keyword, section, lambda basis: _source_value(keyword, basis.middle.get(keyword)), presence)
+    return Row(keyword, section, lambda basis: _source_value(keyword, basis.middle.get(keyword)))
 
 
 def _source_value(keyword: str, value: Value | None) -> Any:

@@ -8,7 +8,7 @@ never by Instance Number or Slice Location.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -142,7 +142,7 @@ def not_alone(sorting: Sorting, stack: Sequence[FileFacts], others: Sequence[Fil
         )
 
 
-def flaw_of(stack: Sequence[FileFacts], current: FileFacts, taken: Collection[int] = frozenset()) -> Finding:
+def flaw_of(stack: Sequence[FileFacts], current: FileFacts) -> Finding:
     """Return why ordered images are no stack, or nothing: positions repeat, leave the line, or jump."""
     along = positions_along_mm(stack, current)
     steps = np.diff(along)
@@ -157,7 +157,7 @@ def flaw_of(stack: Sequence[FileFacts], current: FileFacts, taken: Collection[in
         return Finding(
             Code.NOT_A_STACK, f"{stack[k].path.name} lies {off_mm:.3f} mm beside the line of the others"
         )
-    explained = spacing.explain(along, [image.instance_number for image in stack], taken)
+    explained = spacing.explain(along, [image.instance_number for image in stack])
     for step in explained.of_kind(spacing.Kind.IRREGULAR):
         k = step.index
         usual = float(explained.bases_mm[k])

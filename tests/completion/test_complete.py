@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scp.completion import SEARCHES, Surroundings, complete
+from scp.completion import Surroundings, complete
+from scp.completion.complete import SEARCHES
 from scp.config import Completion
 from scp.errors import Cancelled, Code
 from scp.model import FileFacts, Policy, Search, SelectionReport

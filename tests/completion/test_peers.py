@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
-from scp.completion import HeldInstance, PeerStates, Surroundings
+from scp.completion import PeerStates, Surroundings
+from scp.completion.peer_archives import HeldInstance
 from scp.errors import Cancelled, Code, MprScpError, PeerFailed
 from scp.model import IsCancelled, SelectionReport
 from tests.builders import ramp, series, uid, write, write_series

@@ -9,7 +9,8 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from scp.completion import HeldInstance, PeerStates, Surroundings, complete
+from scp.completion import PeerStates, Surroundings, complete
+from scp.completion.peer_archives import HeldInstance
 from scp.config import Peer
 from scp.errors import Cancelled, PeerFailed
 from scp.model import FileFacts, Header, IsCancelled, Search, SelectionReport, SelectionRules
