@@ -142,9 +142,9 @@ class Acceptor:
     def _receive(
         self, connection: socket.socket, address: tuple[str, int], tls: ssl.SSLContext | None
     ) -> None:
-        """Let a connection come to the gate, and a thread of its own see to it there."""
+        """Queue a connection at the gate and start the thread that serves it there."""
         try:
-            if tls is not None:  # first of all: what is wrapped later cannot be closed by who queued it
+            if tls is not None:  # before it queues: wrapping replaces the socket object
                 connection = tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
             self._queue_at_gate(connection, address[0])
             threading.Thread(

@@ -89,7 +89,7 @@ def admit(
 
 @lru_cache(maxsize=256)
 def plain_address(address: str) -> str:
-    """Return *address* without zone, an IPv4 address in IPv6 clothes (``::ffff:10.0.0.5``) as IPv4."""
+    """Return *address* without its zone; an IPv4-mapped IPv6 address (``::ffff:10.0.0.5``) as IPv4."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return str(mapped or parsed)
@@ -103,7 +103,7 @@ def _calls_from(peer: Peer, caller: str, resolve: Resolve) -> bool:
 
 
 def _shows(peer: Peer, certificate_sha256: str) -> bool:
-    """Tell whether the certificate fits; one that is asked for must also be shown where TLS is not used."""
+    """Tell whether the certificate is the one required; where one is, a caller without TLS is turned away."""
     needed = peer.certificate_sha256.lower()
     return not needed or needed == certificate_sha256.lower()
 

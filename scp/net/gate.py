@@ -20,7 +20,7 @@ from scp.net.transport import ABORT_BY_USER
 
 A_ASSOCIATE_RQ = 0x01
 TLS_HANDSHAKE = 0x16
-"""The first byte of who takes this port for the one with TLS (RFC 8446 5.1)."""
+"""First byte from a client that speaks TLS to this port (RFC 8446 5.1)."""
 
 MAXIMUM_REQUEST_BYTES = 128 << 10
 

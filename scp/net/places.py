@@ -1,7 +1,7 @@
-"""Who makes room when all associations are taken.
+"""Which association is ended for a new one when all places are taken.
 
-Pure. The longest idle association of the address that holds most, never one at work, never a configured peer
-for an unknown one: "first come, first thrown out" would let one careless client push out all good ones.
+Pure. The longest idle one of the address that holds most, never one at work, and never that of a configured
+peer for an unknown caller: ending the oldest would let one careless client push out all good ones.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ class Holder:
 
 
 def who_makes_room(holders: Iterable[Holder], *, newcomer_configured: bool) -> Holder | None:
-    """Return whose association may be ended for a newcomer's, ``None`` when nobody's."""
+    """Return the association to end so that a new one finds a place, ``None`` where none may be ended."""
     everybody = list(holders)
     held = Counter(holder.address for holder in everybody)
     idle = [

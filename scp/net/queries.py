@@ -102,7 +102,7 @@ def decoded(identifier: BytesIO | None, context: PresentationContext) -> Dataset
         found: Dataset = decode(
             identifier, syntax.is_implicit_VR, syntax.is_little_endian, syntax.is_deflated
         )
-        list(found)  # values decode lazily: what is broken shall show here
+        list(found)  # pydicom decodes values lazily: broken ones must raise here
     except Exception as error:  # what it says is left out: it may quote the answer
         raise PeerFailed(f"an answer cannot be decoded: {type(error).__name__}") from error
     return found

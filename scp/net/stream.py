@@ -158,7 +158,7 @@ class Stream:
                 data = data[self._send(data) :]
 
     def shut_down(self) -> None:
-        """End both directions; who waits is told. The descriptors stay until ``close``."""
+        """End both directions and wake the threads that wait. The descriptors stay open until ``close``."""
         shut_down(self.connection)
         self.interrupt()
 
@@ -208,7 +208,7 @@ class Stream:
         self._poll_readable(None if left == float("inf") else left)
 
     def _poll_readable(self, timeout_s: float | None) -> bool:
-        with contextlib.suppress(OSError):  # the kernel forgets it: told again before each wait
+        with contextlib.suppress(OSError):  # the kernel resets the option, so it is set before each wait
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         try:
             events = self._readable.poll(None if timeout_s is None else max(0, round(timeout_s * 1000 + 0.5)))
@@ -247,10 +247,10 @@ class Stream:
 
 
 def shut_down(connection: socket.socket) -> None:
-    """End both directions of *connection*, from any thread; who reads or writes there is told.
+    """End both directions of *connection*, from any thread; reads and writes of other threads end, too.
 
-    Of TLS only the connection below it: ``SSLSocket.shutdown`` takes the encryption off first, and what
-    another thread writes at that moment would go out in the clear.
+    Under TLS only the TCP connection is shut down: ``SSLSocket.shutdown`` drops the TLS layer first, and what
+    another thread writes at that moment would go out unencrypted.
     """
     with contextlib.suppress(OSError, ValueError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

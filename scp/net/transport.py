@@ -261,7 +261,7 @@ class WakingDUL(DULServiceProvider):  # type: ignore[misc]
             self.ended()
 
     def ended(self) -> None:
-        """Clean up in the thread's last moment, and tell whoever still waits for a primitive or a message."""
+        """Clean up as the thread ends, and wake the threads that still wait for a primitive or a message."""
         if self.socket is not None:
             self.socket.stream.close()
         abort = A_P_ABORT()

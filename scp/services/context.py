@@ -18,7 +18,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class Closable(Iterator[_T_co], Protocol[_T_co]):
-    """What is found or made while it is asked for; whoever took it closes it, also before its end."""
+    """An iterator whose items are found or made as they are taken; its consumer closes it when done."""
 
     def close(self) -> None: ...
 
@@ -40,8 +40,8 @@ class ArchiveService(Protocol):
 class Requesting:
     """Who asks, and as whom we were called.
 
-    *may_mpr* tells of the right ``mpr``, *may_stored* of the right to find, move or get what is stored, as
-    the request goes.
+    *may_mpr* tells whether the requestor has the right ``mpr``, *may_stored* whether it has the right that this
+    request for stored instances needs: ``find``, ``move`` or ``get``.
     *destination* is the peer that results are sent to; ``None`` for C-GET and C-FIND: the requestor itself.
     *peer* is ``None`` where nobody is configured.
     """
@@ -54,7 +54,7 @@ class Requesting:
     root_model: str
     destination: Peer | None = None
     takes: Takes = takes_all
-    """Tells which SOP classes whoever gets the objects takes; for a C-MOVE it calls the destination."""
+    """Tells which SOP classes the receiver of the objects takes; for a C-MOVE this calls the destination."""
 
 
 class Reconstructs(Protocol):

@@ -101,7 +101,7 @@ def _answers(
 ) -> Closable[Dataset]:
     given_up = threading.Event()
 
-    def cancelled() -> bool:  # also after the request, whose cancel is forgotten then
+    def cancelled() -> bool:  # once the request has ended, its C-CANCEL is no longer on record
         return given_up.is_set() or association.is_left_alone(request.message.MessageID)
 
     ours = context.mpr.answers_of(identifier, requesting, cancelled) if context.mpr else None

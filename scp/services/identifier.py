@@ -29,7 +29,7 @@ def decoded(identifier: BytesIO | None, transfer_syntax: UID) -> Dataset:
             stop_when=_is_pixel_data,
         )
         found = Dataset(found)
-        for element in found:  # values decode lazily: what is broken shall show here
+        for element in found:  # pydicom decodes values lazily: broken ones must raise here
             _ = element.value
     except Exception as error:  # pydicom raises whatever it likes for hostile bytes
         sentence = "the identifier cannot be decoded"

@@ -48,7 +48,7 @@ class ResultEvents(Iterator[Event]):
         return next(self._events)
 
     def close(self) -> None:
-        """Stop what still runs and remove the objects; whoever consumes the events calls it when done."""
+        """Stop what still runs and remove the objects; the consumer of the events calls it when done."""
         self._events.close()
         shutil.rmtree(self._spool, ignore_errors=True)
 
@@ -174,7 +174,7 @@ class MprService:
         return _Asked(tuple(requests.values()), frozenset(planes), tuple(originals))
 
     def _sop_class(self, requesting: Requesting) -> str:
-        """Return the choice of ``[results] sop_class`` for whoever gets the objects."""
+        """Return the choice of ``[results] sop_class`` for the receiver of the objects."""
         peer = requesting.destination or requesting.peer
         return (peer.sop_class if peer else "") or self._means.config.results.sop_class
 

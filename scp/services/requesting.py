@@ -18,7 +18,7 @@ def requesting_of(
     destination: Peer | None = None,
     takes: Takes = takes_all,
 ) -> Requesting:
-    """Return who asks, by which information model, whom the results go to and what that one takes."""
+    """Return who asks, by which information model, where the results go and what that receiver takes."""
     query_class = QUERY_CLASSES.get(request.abstract_syntax)
     return Requesting(
         calling_ae_title=association.calling_ae_title,

@@ -100,11 +100,11 @@ class _SameAssociation:
         return takes(self._association, sop_class_uids, transfer_syntax_uid, self._encoder)
 
     def expect(self, refs: Iterable[FileRef]) -> None:
-        """The contexts are what they are; the order is welcome."""
+        """Take note of the order; the presentation contexts are negotiated already."""
         self._user.expect(refs)
 
     def abort(self) -> None:
-        """Convert no more; the association is the requestor's, and whoever cancels still wants it."""
+        """Stop converting; the association stays, because the requestor, who cancelled, still uses it."""
         self._ended = True
 
 

@@ -156,7 +156,7 @@ class SubOperations(threading.Thread):
     def _send(self, ref: FileRef) -> None:
         self._idle.clear()
         try:
-            if self._stop.is_set():  # whoever cancels has not waited for this one
+            if self._stop.is_set():  # cancelled before this one began
                 raise Cancelled("the requestor cancelled")
             sent = self._sender.send(ref)
         except PeerFailed as error:
@@ -178,7 +178,7 @@ class SubOperations(threading.Thread):
 
 
 class _Nowhere:
-    """What is left of a sender whose destination is gone: every object fails, none is tried."""
+    """Stands in for a sender whose destination is gone: every object fails without being tried."""
 
     def __init__(self, error: PeerFailed) -> None:
         self._error = error

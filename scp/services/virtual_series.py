@@ -81,7 +81,7 @@ class VirtualSeriesListing:
         return replace(request, result_series_uid=result_series_uid)
 
     def _patient(self, source: VirtualSeries, preset: Preset, result_series_uid: str) -> Header | None:
-        """Return the patient whose images of the series were listed so: images of several may lie in it.
+        """Return the patient whose images this result was listed for: a series may hold images of several.
 
         Raises ``Refused(result-stale)`` where the images of none of several yield that any more.
         """
