@@ -40,8 +40,8 @@ class ArchiveService(Protocol):
 class Requesting:
     """Who asks, and as whom we were called.
 
-    *may_mpr* tells whether the requestor has the right ``mpr``, *may_stored* whether it has the right that this
-    request for stored instances needs: ``find``, ``move`` or ``get``.
+    *may_mpr* tells whether the requestor has the right ``mpr``, *may_stored* whether it has the one that the
+    same request for stored instances needs: ``find``, ``move`` or ``get``.
     *destination* is the peer that results are sent to; ``None`` for C-GET and C-FIND: the requestor itself.
     *peer* is ``None`` where nobody is configured.
     """
