@@ -12,13 +12,17 @@ from scp.archive.records import Digests, file_values, instance_values
 from scp.archive.series_homes import SeriesHomes
 from scp.part10 import FileRead
 
+_AS_STORED: Final = [column.label(f"stored_{column.name}") for column in stored.c if column.name != "file_id"]
+
 ALL_COLUMNS: Final = (
-    select(file, instance, series.c.home, *(column.label(f"stored_{column.name}") for column in stored.c))
+    select(file, instance, series.c.home, *_AS_STORED)
     .outerjoin(instance, instance.c.file_id == file.c.id)
     .outerjoin(series, series.c.id == instance.c.series_id)
     .outerjoin(stored, stored.c.file_id == file.c.id)
 )
-"""A file with what it holds, where it holds an instance, and with what it held, where that is known."""
+"""A file with the instance that it holds, if it holds one, and with what it held when it was stored, if that is
+something else (``stored_...``).
+"""
 
 # built once: composing a statement costs more than SQLite takes to answer it
 _KEY_OF_FILE: Final = select(file.c.id).where(
@@ -38,6 +42,10 @@ _INSERT_INSTANCE: Final = Prepared(
         {column.name: bindparam(column.name) for column in instance.c}
         | {"file_id": _KEY_OF_FILE.scalar_subquery()}
     )
+)
+_DELETIONS: Final = tuple(
+    Prepared(delete(column.table).where(column == bindparam("key")))
+    for column in (instance.c.file_id, stored.c.file_id, file.c.id)
 )
 
 
@@ -67,9 +75,8 @@ def delete_file(connection: Connection, folder: bytes, name: bytes) -> None:
     """Take one file's rows out, if it has any."""
     key = key_of_file(connection, folder, name)
     if key is not None:
-        for table in (instance, stored):
-            connection.execute(delete(table).where(table.c.file_id == key))
-        connection.execute(delete(file).where(file.c.id == key))
+        for deletion in _DELETIONS:
+            deletion.run(connection, {"key": key})
 
 
 def rows_of_folder(connection: Connection, folder: bytes) -> Sequence[Row[Any]]:

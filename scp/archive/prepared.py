@@ -8,7 +8,7 @@ are raised as SQLAlchemy raises them.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, Select, TextClause
+from sqlalchemy import Connection, Delete, Dialect, Insert, Select, TextClause
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -19,7 +19,7 @@ class Prepared:
     Values are not converted on their way: they must be numbers, text, bytes, truth values or ``None``.
     """
 
-    def __init__(self, statement: Select[Any] | Insert | TextClause) -> None:
+    def __init__(self, statement: Select[Any] | Insert | Delete | TextClause) -> None:
         self._statement = statement
         self._compiled: dict[str, SQLCompiler] = {}
 
