@@ -20,8 +20,8 @@ ALL_COLUMNS: Final = (
     .outerjoin(series, series.c.id == instance.c.series_id)
     .outerjoin(stored, stored.c.file_id == file.c.id)
 )
-"""A file with the instance that it holds, if it holds one, and with what it held when it was stored, if that is
-something else (``stored_...``).
+"""A file, the instance that it holds, if it holds one, and what it held when stored (``stored_...``), if that
+is something else.
 """
 
 # built once: composing a statement costs more than SQLite takes to answer it
