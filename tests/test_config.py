@@ -284,6 +284,27 @@ def test_a_peer_called_by_tls_needs_our_certificate(refused):
     assert "needed [tls]" in refused('[peers.A]\nae_title = "A"\nhost = "h"\nport = 104\ntls = true')
 
 
+@pytest.mark.parametrize("host", ["no such host.x", "a..b", "http://pacs", "pacs:104", "x" * 64])
+def test_what_can_be_no_host_is_refused(refused, host):
+    sentence = refused(f'[peers.A]\nae_title = "A"\nhost = "{host}"')
+    assert f"peers.A.host: found {host!r}, needed a host name or an address" in sentence
+
+
+@pytest.mark.parametrize(
+    "host", ["pacs", "my_pacs.example.org.", "bücher.example", "10.0.0.5", "fe80::1%eth0"]
+)
+def test_names_and_addresses_are_hosts(written, host):
+    table = f'[peers.A]\nae_title = "A"\nhost = "{host}"'
+    assert load(written(table)).peers["A"].host == host
+
+
+def test_the_two_listeners_need_two_ports(refused, written):
+    tls = '[tls]\nport = 11112\ncertificate = "a.pem"\nkey = "a.key"\nca = "ca.pem"\n'
+    assert "needed a port of its own for TLS: tls.port and node.port are both 11112" in refused(tls)
+    assert load(written(tls + "only = true")).tls
+    assert load(written(tls.replace("11112", "0") + "[node]\nport = 0")).tls
+
+
 # --- presets ---
 
 

@@ -4,12 +4,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scp.cli.options import AsJSON, ConfigFile
 from scp.cli.output import print_json
+from scp.model import Operation
+
+if TYPE_CHECKING:
+    from scp.config import Config
 
 family = typer.Typer(help="Check or show a configuration.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -39,10 +43,24 @@ def check(file: File = None, config: ConfigFile = None, as_json: AsJSON = False)
         from scp.net.tls import acceptor_context
 
         acceptor_context(settings.tls)
+    waiting = _without_thickness(settings)
     if as_json:
-        print_json({"file": str(path), "good": True})
+        print_json({"file": str(path), "good": True, "slabs_without_thickness": waiting})
     else:
-        print(f"{path}: is good")
+        print(f"{path}: is good{', but:' if waiting else ''}")
+        for name in waiting:
+            print(
+                f"presets.{name}: a SLAB without a thickness refuses every request that brings none by "
+                f"ReformattingThickness; set presets.{name}.thickness"
+            )
+
+
+def _without_thickness(settings: "Config") -> list[str]:
+    """Return the presets of slabs that wait for a request to say how thick they are."""
+    planes = {name: preset.planes for name, preset in settings.presets.items()}
+    return [
+        name for name, each in planes.items() if each.operation is Operation.SLAB and not each.thickness_mm
+    ]
 
 
 @family.command()

@@ -207,20 +207,25 @@ def get(
 
 def _ends(host: str, port: int, aec: str, aet: str, deadline_s: float) -> "tuple[Requestor, Peer]":
     """Return ourselves as *aet*, and the application entity that is called."""
-    from scp.config import Config, Peer
+    from scp.config import Config
     from scp.net.requestor import Requestor
 
-    peer = Peer(ae_title=_ae_title(aec, "--aec"), host=host, port=port, deadline=deadline_s)
+    peer = _peer("HOST", ae_title=_ae_title(aec, "--aec"), host=host, port=port, deadline=deadline_s)
     return Requestor(Config(), _ae_title(aet, "--aet")), peer
 
 
 def _ae_title(text: str, option: str) -> str:
+    return _peer(option, ae_title=text, host="localhost").ae_title
+
+
+def _peer(option: str, **settings: object) -> "Peer":
+    """Return the peer of these *settings*; raises ``typer.BadParameter``, which names *option*."""
     from pydantic import ValidationError
 
     from scp.config import Peer
 
     try:
-        return Peer(ae_title=text, host="localhost").ae_title
+        return Peer.model_validate(settings)
     except ValidationError as error:
         wrong = error.errors()[0]
         raise typer.BadParameter(f"{wrong['input']!r}: needed {wrong['msg']}", param_hint=option) from None

@@ -26,6 +26,7 @@ from scp.config.values import (
     Executor,
     FilePath,
     Fingerprint,
+    Host,
     Keyword,
     Millimetres,
     Network,
@@ -74,7 +75,7 @@ class Node(_Section):
     """``[node]``: who this node is and where it listens."""
 
     ae_title: AETitle = "MPRSCP"
-    host: str = Field("127.0.0.1", min_length=1)
+    host: Host = Field("127.0.0.1", min_length=1)
     port: Port = 11112
     open: bool = False
     shutdown_deadline: Duration = 30.0
@@ -172,7 +173,7 @@ class Peer(_Named):
     """``[peers.NAME]``: another application entity, and what it may do here."""
 
     ae_title: AETitle
-    host: str = ""
+    host: Host = ""
     networks: tuple[Network, ...] = ()
     certificate_sha256: Fingerprint = ""
     port: int | None = Field(None, ge=1, le=65535)
@@ -285,8 +286,13 @@ class Config(_Section):
             node.ae_title not in self.presets,
             f"an AE title of its own for each preset: {node.ae_title!r} is both node.ae_title and a preset",
         )
+        tls = self.tls
+        need(
+            tls is None or tls.only or not tls.port or tls.port != node.port,
+            f"a port of its own for TLS: tls.port and node.port are both {node.port}",
+        )
         calling = [name for name, peer in self.peers.items() if peer.tls]
-        need(self.tls or not calling, f"[tls], because peers.{''.join(calling[:1])} is called by TLS")
+        need(tls or not calling, f"[tls], because peers.{''.join(calling[:1])} is called by TLS")
         titles = [peer.ae_title for peer in self.peers.values() if peer.destination]
         twice = sorted({title for title in titles if titles.count(title) > 1})
         need(not twice, f"one destination for each AE title: {', '.join(twice)} names several peers")

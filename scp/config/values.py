@@ -96,6 +96,17 @@ def _network(value: str) -> str:
         ) from None
 
 
+def _host(value: str) -> str:
+    """Check a host by its form only (RFC 1123, and underscores, which people use); none is left as it is."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        label = r"[\w-]{1,63}"
+        named = len(value) <= 253 and re.fullmatch(rf"({label}\.)*{label}\.?", value)
+        need(named or not value, "a host name or an address, such as pacs.example.org or 10.0.0.5")
+    return value
+
+
 def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -126,6 +137,7 @@ Size = Annotated[
 ]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 FilePath = Annotated[Path, AfterValidator(_absolute)]
+Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Keyword = Annotated[str, AfterValidator(_keyword)]
 Network = Annotated[str, AfterValidator(_network)]

@@ -58,6 +58,16 @@ def test_a_good_file_is_said_to_be_good(file, capsys):
     assert output(capsys, "config", "check", file) == f"{file}: is good\n"
 
 
+def test_a_slab_that_waits_for_its_thickness_is_told(file, capsys):
+    file.write_text(f'{FILE}[presets.THICK]\noperation = "SLAB"\n')
+    said = output(capsys, "config", "check", file)
+    assert said.startswith(f"{file}: is good, but:\npresets.THICK: a SLAB without a thickness refuses ")
+    assert said.endswith("; set presets.THICK.thickness\n")
+    assert json.loads(output(capsys, "config", "check", file, "--json"))["slabs_without_thickness"] == [
+        "THICK"
+    ]
+
+
 @pytest.mark.parametrize("command", ["check", "show"])
 def test_the_file_is_named_as_an_argument_or_by_config(file, capsys, command):
     assert output(capsys, "config", command, file) == output(capsys, "config", command, "--config", file)

@@ -58,6 +58,7 @@ def test_a_failure_is_one_sentence_on_stderr_and_exit_code_1(run, tmp_path):
         ("find", "localhost", "104"),
         ("echo", "localhost", "70000"),
         ("echo", "localhost", "104", "--aec", "A TITLE OF MANY LETTERS"),
+        ("echo", "no host", "104"),
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2_and_nothing_happens(run, words):
