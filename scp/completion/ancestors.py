@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from scp.completion.ledger import Finding
+from scp.completion.ledger import Found
 from scp.completion.pursuit import Pursuit
 from scp.model import WORK_FOLDER
 
 
-def search(pursuit: Pursuit) -> Iterator[Finding]:
-    """Yield one finding for each ancestor, until nothing lacks."""
+def search(pursuit: Pursuit) -> Iterator[Found]:
+    """Yield one finding for each ancestor, until nothing is missing."""
     clock = pursuit.surroundings.clock
     folder, top = pursuit.folder, pursuit.surroundings.top.absolute()
     if not folder.is_relative_to(top):
@@ -26,7 +26,7 @@ def search(pursuit: Pursuit) -> Iterator[Finding]:
             return
         begun = clock()
         look = pursuit.look_into(_walk(ancestor), within=top)
-        yield Finding(
+        yield Found(
             asked=str(ancestor.relative_to(top.parent)),
             candidates=tuple(look.candidates),
             detail=look.detail,

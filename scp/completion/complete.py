@@ -1,4 +1,4 @@
-"""Completion: run the searches in their order until nothing lacks, and prove what each one found.
+"""Completion: run the searches in their order until nothing is missing, and prove what each one found.
 
 Between the selection of what lies in the folder and the volume. A search only proposes: whatever it finds
 passes the whole selection again, with the same checks as the files of the folder, and counts as found only
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from scp.completion import ancestors, index, peers, time_radius
 from scp.completion.lacking import known_by, lacking
-from scp.completion.ledger import Finding, Ledger
+from scp.completion.ledger import Found, Ledger
 from scp.completion.pursuit import Pursuit
 from scp.completion.surroundings import Surroundings
 from scp.errors import IndexUnavailable, PeerFailed
@@ -22,13 +22,13 @@ SelectAgain = Callable[
 ]
 """Selects again with all files found, all instances known to exist, and the ledger so far."""
 
-SEARCHES: dict[str, Callable[[Pursuit], Iterator[Finding]]] = {
+SEARCHES: dict[str, Callable[[Pursuit], Iterator[Found]]] = {
     "ancestors": ancestors.search,
     "time_radius": time_radius.search,
     "index": index.search,
     "peers": peers.search,
 }
-"""Every search by the name that ``completion.searches`` gives it. Each ends once nothing lacks."""
+"""Every search by the name that ``completion.searches`` gives it. Each ends once nothing is missing."""
 
 
 def complete(
@@ -54,13 +54,13 @@ def complete(
     return proof.report
 
 
-def _guarded(search: Callable[[Pursuit], Iterator[Finding]], pursuit: Pursuit) -> Iterator[Finding]:
+def _guarded(search: Callable[[Pursuit], Iterator[Found]], pursuit: Pursuit) -> Iterator[Found]:
     """Yield what *search* yields; where it fails, a finding that says so instead of the rest."""
     begun = pursuit.surroundings.clock()
     try:
         yield from search(pursuit)
     except (OSError, IndexUnavailable, PeerFailed) as error:
-        yield Finding("this node", detail=f"failed: {error}", seconds=pursuit.surroundings.clock() - begun)
+        yield Found("this node", detail=f"failed: {error}", seconds=pursuit.surroundings.clock() - begun)
 
 
 class _Proof:
@@ -80,7 +80,7 @@ class _Proof:
     def report(self) -> SelectionReport:
         return replace(self._selected, searches=self._earlier + self._ledger.lines)
 
-    def take(self, search: str, finding: Finding) -> None:
+    def take(self, search: str, finding: Found) -> None:
         """Prove the candidates of *finding*, and write down how many the volume uses."""
         lacks, before = self.lacking, _used(self._selected)
         fresh = {(str(facts.path), facts.frame): facts for facts in finding.candidates}

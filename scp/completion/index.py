@@ -7,11 +7,11 @@ the folder does not show.
 from collections.abc import Iterator
 
 from scp.completion.lacking import BROKEN, known_by
-from scp.completion.ledger import Finding
+from scp.completion.ledger import Found
 from scp.completion.pursuit import Pursuit
 
 
-def search(pursuit: Pursuit) -> Iterator[Finding]:
+def search(pursuit: Pursuit) -> Iterator[Found]:
     """Yield one finding, if the index has anything to say."""
     archive, clock, lacking = pursuit.surroundings.archive, pursuit.surroundings.clock, pursuit.lacking
     if archive is None or not lacking.curable:
@@ -28,7 +28,7 @@ def search(pursuit: Pursuit) -> Iterator[Finding]:
         if facts.path.parent in elsewhere and facts.sop_instance_uid not in lacking.used
     )
     if lacking or candidates:
-        yield Finding(
+        yield Found(
             asked="index",
             candidates=candidates,
             known=known_by(whole, lacking.current, pursuit.rules, "index"),

@@ -10,7 +10,7 @@ from scp.model import FileFacts, KnownInstance, Search
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Found:
     """What one place had: files that may belong, instances it says it holds, and the story in words.
 
     *detail* tells the whole story of the place so far and *seconds* all its time: a later finding of the
@@ -30,7 +30,7 @@ class Ledger:
     def __init__(self) -> None:
         self._lines: dict[tuple[str, str], Search] = {}
 
-    def enter(self, search: str, finding: Finding, *, wanted: int, found: int) -> None:
+    def enter(self, search: str, finding: Found, *, wanted: int, found: int) -> None:
         """Write down a finding; *found* of its candidates are used in the volume."""
         key = (search, finding.asked)
         earlier = self._lines.get(key)

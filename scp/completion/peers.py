@@ -12,7 +12,7 @@ sends it and whenever: intake compares their bytes and notes a conflict, and the
 whose pixels differ (``duplicate-conflict``).
 
 One thread a peer (``scp.completion.talks``) carries out what the consultation decides; the decisions are all
-made in the thread of the request. Nobody waits for a peer once nothing lacks.
+made in the thread of the request. Nobody waits for a peer once nothing is missing.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from queue import Empty, SimpleQueue
 
 from scp.completion.lacking import BROKEN
-from scp.completion.ledger import Finding
+from scp.completion.ledger import Found
 from scp.completion.peer_archives import PeerArchives, check
 from scp.completion.peer_states import Claim
 from scp.completion.pursuit import Pursuit
@@ -36,8 +36,8 @@ TICK_S = 0.1
 """How often a waiting request looks whether it is still wanted, and proves what has arrived."""
 
 
-def search(pursuit: Pursuit) -> Iterator[Finding]:
-    """Yield what each peer said and sent, as it comes, until nothing lacks or time is up."""
+def search(pursuit: Pursuit) -> Iterator[Found]:
+    """Yield what each peer said and sent, as it comes, until nothing is missing or time is up."""
     surroundings = pursuit.surroundings
     if surroundings.archive is None or surroundings.peer_archives is None or not pursuit.lacking.curable:
         return
@@ -65,7 +65,7 @@ class _Consultation:
         self._calls = Calls(pursuit, peer_archives, self._events.put)
         self._stack = ExitStack()
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Found]:
         for peer in self._pursuit.surroundings.peers:
             yield from self._begin(peer)
         while self._awaits_something():
@@ -109,11 +109,11 @@ class _Consultation:
 
     # asking
 
-    def _begin(self, peer: Peer) -> Iterator[Finding]:
+    def _begin(self, peer: Peer) -> Iterator[Found]:
         lacking, now = self._pursuit.lacking, self._clock()
         if rest_s := self._states.rest_s(peer):
             failure = self._states.of(peer).last_failure
-            yield Finding(peer.name, detail=f"left alone for {rest_s:.0f} s more; it failed: {failure}")
+            yield Found(peer.name, detail=f"left alone for {rest_s:.0f} s more; it failed: {failure}")
             return
         talk = Talk(peer, now, min(self._pursuit.deadline, now + peer.deadline), busy=True)
         self._talks.append(talk)
@@ -127,7 +127,7 @@ class _Consultation:
 
     # taking what comes
 
-    def _take(self, event: TalkEvent | None) -> Iterator[Finding]:
+    def _take(self, event: TalkEvent | None) -> Iterator[Found]:
         match event:
             case Told():
                 yield self._answered(event)
@@ -138,7 +138,7 @@ class _Consultation:
             case None:
                 yield from self._arrivals()
 
-    def _answered(self, event: Told) -> Finding:
+    def _answered(self, event: Told) -> Found:
         talk, lacking = event.talk, self._pursuit.lacking
         talk.busy = False
         if event.failure:
@@ -150,7 +150,7 @@ class _Consultation:
             talk.remarks.append(f"{wanted} could be retrieved; a dry run retrieves nothing")
         return self._finding(talk)
 
-    def _fetched(self, event: Fetched) -> Finding:
+    def _fetched(self, event: Fetched) -> Found:
         talk = event.talk
         batch = tuple(talk.claim.mine)
         talk.busy, talk.waiting, talk.claim = False, None, Claim()
@@ -165,14 +165,14 @@ class _Consultation:
                 self._states.withheld.put((talk.peer.name, uid), True)
         return self._finding(talk, files)
 
-    def _landed(self, sop_instance_uid: str) -> Iterator[Finding]:
+    def _landed(self, sop_instance_uid: str) -> Iterator[Found]:
         if sop_instance_uid in self._awaited:
             self._awaited.discard(sop_instance_uid)
             files = self._whole_files((sop_instance_uid,))
             if files:
-                yield Finding("another request", files, detail="retrieved the same instances")
+                yield Found("another request", files, detail="retrieved the same instances")
 
-    def _arrivals(self) -> Iterator[Finding]:
+    def _arrivals(self) -> Iterator[Found]:
         """Prove what has come of retrievals that go on: their peers may never come to an end."""
         for talk in self._talks:
             fresh = talk.waiting.arrived.keys() - talk.came if talk.waiting is not None else set()
@@ -181,21 +181,21 @@ class _Consultation:
                 talk.came |= fresh
                 yield self._finding(talk, files)
 
-    def _finding(self, talk: Talk, candidates: tuple[FileFacts, ...] = ()) -> Finding:
+    def _finding(self, talk: Talk, candidates: tuple[FileFacts, ...] = ()) -> Found:
         known = talk.answer.known if talk.answer and not talk.answer.differs else ()
-        return Finding(talk.peer.name, candidates, known, talk.detail, self._clock() - talk.begun)
+        return Found(talk.peer.name, candidates, known, talk.detail, self._clock() - talk.begun)
 
-    def _unfinished(self) -> Iterator[Finding]:
+    def _unfinished(self) -> Iterator[Found]:
         """Say of every peer that is still at it that nobody waited for its end."""
         for talk in self._talks:
             if talk.busy and not talk.has_delivered:
                 out_of_time = bool(self._pursuit.lacking)
-                talk.remarks.append("out of time" if out_of_time else "not waited for: nothing lacks")
+                talk.remarks.append("out of time" if out_of_time else "not waited for: nothing is missing")
                 yield self._finding(talk)
 
     # retrieving
 
-    def _retrieve(self) -> Iterator[Finding]:
+    def _retrieve(self) -> Iterator[Found]:
         """Give every idle peer its next batch, and yield what turns out to be here already."""
         if not self._retrieves:
             return

@@ -7,15 +7,15 @@ it, else when the index first saw the folder).
 
 from collections.abc import Iterator
 
-from scp.completion.ledger import Finding
+from scp.completion.ledger import Found
 from scp.completion.pursuit import Pursuit
 
 UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 NS_PER_S = 1_000_000_000
 
 
-def search(pursuit: Pursuit) -> Iterator[Finding]:
-    """Yield one finding for each radius, until nothing lacks."""
+def search(pursuit: Pursuit) -> Iterator[Found]:
+    """Yield one finding for each radius, until nothing is missing."""
     archive, clock = pursuit.surroundings.archive, pursuit.surroundings.clock
     if archive is None or not pursuit.lacking:
         return
@@ -23,7 +23,7 @@ def search(pursuit: Pursuit) -> Iterator[Finding]:
     created_ns = {seen.path: seen.created_ns for seen in archive.folders()}
     centre_ns = created_ns.get(pursuit.folder, created_ns.get(pursuit.folder.resolve()))
     if centre_ns is None:
-        yield Finding("archive", detail="the index has not seen the folder", seconds=clock() - begun)
+        yield Found("archive", detail="the index has not seen the folder", seconds=clock() - begun)
         return
     nearest = sorted(created_ns, key=lambda path: (abs(created_ns[path] - centre_ns), path))
     for radius_s in pursuit.surroundings.time_radii_s:
@@ -31,7 +31,7 @@ def search(pursuit: Pursuit) -> Iterator[Finding]:
             return
         within = [path for path in nearest if abs(created_ns[path] - centre_ns) <= radius_s * NS_PER_S]
         look = pursuit.look_into(within)
-        yield Finding(_words(radius_s), tuple(look.candidates), detail=look.detail, seconds=clock() - begun)
+        yield Found(_words(radius_s), tuple(look.candidates), detail=look.detail, seconds=clock() - begun)
         begun = clock()
 
 

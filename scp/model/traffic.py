@@ -1,4 +1,4 @@
-"""What comes in by the door, what goes out of a retrieve, and the functions that stages hand each other."""
+"""Instances on their way in, the events of a retrieve on its way out, and functions that stages pass on."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ WORK_FOLDER: Final = ".scp"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whence an instance comes, as the C-STORE request and its association said."""
+    """Where an instance comes from, as the C-STORE request and its association said."""
 
     sop_class_uid: str
     sop_instance_uid: str

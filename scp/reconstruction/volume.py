@@ -168,7 +168,7 @@ def _together(failures: Sequence[DecodingFailed], files: int) -> DecodingFailed:
     shown = "; ".join(map(str, failures[:NAMED_FAILURES]))
     more = f"; and {len(failures) - NAMED_FAILURES} more" if len(failures) > NAMED_FAILURES else ""
     paths = dict.fromkeys(path for failure in failures for path in failure.paths)
-    return DecodingFailed(f"{len(failures)} of {files} files cannot be had: {shown}{more}", *paths)
+    return DecodingFailed(f"{len(failures)} of {files} files cannot be read: {shown}{more}", *paths)
 
 
 def _is_jpeg(facts: FileFacts) -> bool:

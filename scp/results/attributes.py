@@ -28,7 +28,7 @@ from scp.results.provenance import (
     PRODUCT,
     contributing_equipment,
     derivation_codes,
-    image_comments,
+    result_comments,
     series_description,
 )
 from scp.results.values import geometry_string, is_sequence, put, sequence_items
@@ -241,7 +241,7 @@ MADE_NEW = (
     Row("ManufacturerModelName", "C.7.5.1", lambda _: PRODUCT),
     Row("BurnedInAnnotation", "C.7.6.1", lambda b: "YES" if b.any_is("BurnedInAnnotation", "YES") else "NO"),
     Row("LossyImageCompression", "C.7.6.1.1.5", lossy_image_compression),
-    Row("ImageComments", "C.7.6.1", image_comments),
+    Row("ImageComments", "C.7.6.1", result_comments),
     Row("DerivationCodeSequence", "C.12.4", lambda b: derivation_codes(b.plan.request)),
     Row("ContributingEquipmentSequence", "C.12.1.1.5", contributing_equipment),
 )

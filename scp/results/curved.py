@@ -24,8 +24,8 @@ from scp.results.provenance import (
     before_the_sources,
     coded,
     derivation,
-    image_comments,
     millimetres,
+    result_comments,
 )
 from scp.results.secondary_capture import CAPTURE_ROWS
 from scp.results.series import ResultObject, ResultSeries
@@ -109,7 +109,7 @@ def describe_curved(
             "stored": pixel_format,
             "options": options,
             "policy": report.rules.policy,
-            "words": [_series_description(basis), image_comments(basis), words],
+            "words": [_series_description(basis), result_comments(basis), words],
         }
     )
     return _series(basis, identity, words)

@@ -24,7 +24,7 @@ from scp.results.provenance import (
     SourceReference,
     derivation_description,
     dry_run_description,
-    image_comments,
+    result_comments,
     series_description,
 )
 from scp.results.series import ResultObject, ResultSeries
@@ -119,7 +119,7 @@ def _identity(basis: Basis, storage: StorageClass) -> str:
             "filled": [
                 (m.instance_number, m.position_mm, m.image_position_patient, m.before) for m in missing
             ],
-            "words": [series_description(basis), image_comments(basis), derivation_description(basis, ())],
+            "words": [series_description(basis), result_comments(basis), derivation_description(basis, ())],
         }
     )
 

@@ -122,7 +122,7 @@ def plane_words(request: PlaneRequest, interval_mm: float, thickness_mm: float) 
     return words if thickness_mm == interval_mm else f"{words} {millimetres(thickness_mm)}"
 
 
-def image_comments(basis: Basis) -> str:
+def result_comments(basis: Basis) -> str:
     """Return Image Comments: ``used 118 of 120; interpolated 7, 8; ends missing``."""
     used = len(basis.stack)
     parts = [f"used {used} of {used + len(basis.report.missing)}"]

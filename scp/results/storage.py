@@ -28,7 +28,7 @@ class StorageClass:
     unsigned: bool = False
 
 
-SECONDARY_CAPTURE = StorageClass(str(SecondaryCaptureImageStorage), SECONDARY_CAPTURE_ROWS)
+CAPTURE = StorageClass(str(SecondaryCaptureImageStorage), SECONDARY_CAPTURE_ROWS)
 GRAYSCALE_WORD = StorageClass(
     str(MultiFrameGrayscaleWordSecondaryCaptureImageStorage),
     GRAYSCALE_WORD_ROWS,
@@ -51,4 +51,4 @@ def storage_class(basis: Basis) -> StorageClass:
     classic = CLASSIC.get(str(basis.first("SOPClassUID")))
     if basis.options.sop_class == SOURCE and classic and not basis.colour:
         return StorageClass(classic, SOURCE_CLASS_ROWS[classic])
-    return SECONDARY_CAPTURE
+    return CAPTURE

@@ -221,7 +221,7 @@ def _notes(
     if spaced.numbering is Numbering.UNUSABLE and len(stack) > 1:
         notes.append(Note(Code.NUMBERING_UNUSABLE, "Instance Numbers are absent or repeated"))
     if skips:
-        notes.append(Note(Code.NUMBERING_GAP, f"Instance Numbers skip {skips} times where no position lacks"))
+        notes.append(Note(Code.NUMBERING_GAP, f"Instance Numbers skip {skips} times where no position does"))
     if ends:
         notes.append(Note(Code.ENDS_MISSING, f"{len(ends)} more images are said to exist"))
     if spaced.varies:

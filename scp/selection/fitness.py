@@ -112,9 +112,9 @@ def geometry(facts: FileFacts) -> Finding:
     for keyword, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
         values = header.numbers(keyword)
         if len(values) != count or not all(map(math.isfinite, values)):
-            return Finding(Code.NO_GEOMETRY, f"{keyword} lacks, or is not {count} finite numbers")
+            return Finding(Code.NO_GEOMETRY, f"{keyword} is missing, or is not {count} finite numbers")
     if max(map(abs, header.numbers("ImagePositionPatient"))) > FARTHEST_MM:
-        return Finding(Code.NO_GEOMETRY, "ImagePositionPatient is not of this world")
+        return Finding(Code.NO_GEOMETRY, "ImagePositionPatient is over 1 km from the origin")
     if min(header.numbers("PixelSpacing")) <= 0:
         return Finding(Code.NO_GEOMETRY, "PixelSpacing is not positive")
     return _orthonormal(orientation(header))

@@ -1,7 +1,7 @@
-"""The tray in which every file ends up once: still in, or out with the first reason that was found.
+"""What became of every file that was looked at: still in, or left out for the first reason that was found.
 
-It is the one place of the selection that remembers; the rules around it are functions of headers. A
-reason that falls on the current image ends the request, with the same code.
+``Sorting`` is the only state of a selection; the rules that it applies are functions of headers. A reason
+that applies to the current image ends the request, with the same code.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -197,7 +197,7 @@ def test_a_dicomdir_is_not_what_a_folder_is_refused_for(run, tmp_path):
     write(without_geometry(1), tmp_path / "only.dcm")
     code, out, err = run("explain", tmp_path)
     assert code == 1
-    assert f"mpr-scp: The current image {tmp_path / 'only.dcm'}: ImagePositionPatient lacks" in err
+    assert f"mpr-scp: The current image {tmp_path / 'only.dcm'}: ImagePositionPatient is missing" in err
     assert ["DICOMDIR", "not-an-image", "it is a DICOMDIR"] in [
         line.split(maxsplit=2) for line in out.splitlines()
     ]

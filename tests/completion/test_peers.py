@@ -446,7 +446,7 @@ def test_nobody_waits_for_a_slow_peer_once_all_is_found(
 
     assert within(SLACK_S)(begun)
     assert numbers(report) == WHOLE
-    assert detail(report, "SLOW") == "not waited for: nothing lacks"
+    assert detail(report, "SLOW") == "not waited for: nothing is missing"
 
 
 def test_nobody_waits_for_the_end_of_a_retrieval_once_all_has_come(archive: ArchiveTwin) -> None:
