@@ -105,15 +105,11 @@ def render_to_files(work: FileJob) -> Iterator[bytes]:
 
 
 def _each_to_its_file(job: RenderJob, plan: PlanePlan, folder: Path) -> Iterator[bytes]:
-    import numpy as np
-
     from scp.reconstruction import engine
 
     volume, encoder, threads = _begun(job)
     firsts = range(0, len(job.wanted), CHUNK)
-    samples = (3,) if job.pixel_format.samples_per_pixel == 3 else ()
-    shape = (min(CHUNK, len(job.wanted)), plan.rows, plan.columns, *samples)
-    buffers = deque(np.empty(shape, volume.dtype) for _ in range(threads))
+    buffers = deque(engine.stack_buffers(volume, plan, threads, len(job.wanted)))
 
     def make(first: int) -> bytes:
         chunk = job.wanted[first : first + CHUNK]
