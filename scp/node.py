@@ -21,7 +21,8 @@ from scp.isolation import local
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileFacts, Progress
 from scp.net.acceptor import Acceptor
-from scp.net.association import NodeAssociation, Request
+from scp.net.dialogue import Dialogue
+from scp.net.messages import Request
 from scp.net.requestor import Requestor
 from scp.pipeline import Means
 from scp.production import Workshop
@@ -124,7 +125,7 @@ class Node:
     ) -> None:
         self.stop()
 
-    def _serve(self, association: NodeAssociation, request: Request) -> None:
+    def _serve(self, association: Dialogue, request: Request) -> None:
         dispatch.serve(self._context, association, request)
 
     def _wire(self, config: Config) -> ServiceContext:

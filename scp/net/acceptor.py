@@ -23,10 +23,11 @@ from pynetdicom.transport import AddressInformation
 from scp.config import Config
 from scp.errors import ConfigurationError
 from scp.model import Sink, counted
-from scp.net.acse import Rejection
-from scp.net.admission import Admitted, HostAddresses, NotAdmitted, admit
-from scp.net.association import Conduct, NodeAssociation, Request
+from scp.net.admission import Admitted, HostAddresses, NotAdmitted, Rejection, admit
+from scp.net.association import NodeAssociation
+from scp.net.dialogue import Conduct, Dialogue
 from scp.net.gate import Arrived, TurnedAway, pass_gate
+from scp.net.messages import Request
 from scp.net.places import SETTLED_S, Holder, who_makes_room
 from scp.net.stream import shut_down
 from scp.net.tls import acceptor_context
@@ -56,7 +57,7 @@ class Acceptor:
     aborts what is left at the deadline.
     """
 
-    def __init__(self, config: Config, sink: Sink, serve: Callable[[NodeAssociation, Request], None]) -> None:
+    def __init__(self, config: Config, sink: Sink, serve: Callable[[Dialogue, Request], None]) -> None:
         self.config = config
         self._sink = sink
         self._serve = serve
@@ -220,7 +221,7 @@ class Acceptor:
     def _conduct(self) -> Conduct:
         return Conduct(self.config.limits, self._sink, self._serve, self._admit)
 
-    def _admit(self, association: NodeAssociation, request: A_ASSOCIATE) -> Admitted | Rejection:
+    def _admit(self, association: Dialogue, request: A_ASSOCIATE) -> Admitted | Rejection:
         config = self.config
         called = str(request.called_ae_title or "").strip()
         if self._draining:
@@ -239,7 +240,7 @@ class Acceptor:
         with self._admitting:
             return self._within_limits(association, verdict)
 
-    def _within_limits(self, association: NodeAssociation, admitted: Admitted) -> Admitted | Rejection:
+    def _within_limits(self, association: Dialogue, admitted: Admitted) -> Admitted | Rejection:
         """Return *admitted* when there is a place, also one that another association makes."""
         limits = self.config.limits
         others = {id(a): a for a in self.associations if a.admitted is not None and a.holds_place}

@@ -6,8 +6,6 @@ the state machine stay pynetdicom's.
 """
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
 from pynetdicom import evt, pdu_items, pdu_primitives, presentation
@@ -16,11 +14,9 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiat
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.utils import set_uid
 
-from scp.net.admission import Admitted
+from scp.net.admission import Admitted, Rejection
+from scp.net.dialogue import Dialogue
 from scp.net.negotiation import Answer, Result, Role, answer, lacking
-
-if TYPE_CHECKING:
-    from scp.net.association import NodeAssociation
 
 APPLICATION_CONTEXT_UID = "1.2.840.10008.3.1.1.1"
 
@@ -43,21 +39,11 @@ for _module in (pdu_items, pdu_primitives, presentation):
     _module.set_uid = remembering_set_uid
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and why, for the log."""
-
-    result: int
-    source: int
-    diagnostic: int
-    reason: str
-
-
 class NodeACSE(ACSE):  # type: ignore[misc]
     """Negotiates by admission and rights (PS3.8 7.1.1, PS3.7 D.3.3)."""
 
     def _negotiate_as_acceptor(self) -> None:
-        association: NodeAssociation = self.assoc
+        association: Dialogue = self.assoc
         request: A_ASSOCIATE = self.requestor.primitive
         if not isinstance(request, A_ASSOCIATE):  # what came is no request, or the peer is gone
             association.kill()
@@ -73,14 +59,14 @@ class NodeACSE(ACSE):  # type: ignore[misc]
         association.admitted = verdict
         self._accept(association, request, verdict)
 
-    def _admission(self, association: "NodeAssociation", request: A_ASSOCIATE) -> Admitted | Rejection:
+    def _admission(self, association: Dialogue, request: A_ASSOCIATE) -> Admitted | Rejection:
         if request.application_context_name != APPLICATION_CONTEXT_UID:
             return Rejection(
                 1, 1, 2, f"the application context {request.application_context_name} is not DICOM"
             )
         return association.conduct.admit(association, request)
 
-    def _accept(self, association: "NodeAssociation", request: A_ASSOCIATE, admitted: Admitted) -> None:
+    def _accept(self, association: Dialogue, request: A_ASSOCIATE, admitted: Admitted) -> None:
         roles = {
             uid: Role(bool(item.scu_role), bool(item.scp_role))
             for uid, item in self.requestor.role_selection.items()

@@ -45,6 +45,16 @@ class NotAdmitted:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21), and why, for the log."""
+
+    result: int
+    source: int
+    diagnostic: int
+    reason: str
+
+
 class HostAddresses:
     """Looks host names up, and remembers what it found (or did not find) for a minute."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext
 
-from scp.net.association import NodeAssociation
+from scp.net.dialogue import Dialogue
 from scp.net.negotiation import Result
 
 SAID: Mapping[int, str] = {
@@ -44,7 +44,7 @@ def declined_of_ours(
     return _declined(said, f"each was offered in {', '.join(UID(syntax).name for syntax in syntaxes)}")
 
 
-def declined_of_theirs(association: NodeAssociation, sop_class_uids: Collection[str]) -> Declined:
+def declined_of_theirs(association: Dialogue, sop_class_uids: Collection[str]) -> Declined:
     """Return what the requestor of *association* proposed for these classes; itself knows that."""
     roles = association.requestor.role_selection
     contexts = association.requestor.primitive.presentation_context_definition_list

@@ -14,20 +14,21 @@ messages it may send without waiting for answers. Sources: PS3.8 9.3.5 and Annex
 
 import logging
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, P_DATA
+from pynetdicom.presentation import PresentationContext
 
+from scp.errors import Code, MprScpError, Refused, SOPClassNotSupported
+from scp.model import Origin
 from scp.net import command
+from scp.net.dialogue import Dialogue
 from scp.net.framing import IS_COMMAND, IS_LAST, P_DATA_TF, PDU_AND_PDV_HEADER
+from scp.net.messages import StoreRequest, StoreResponse
+from scp.net.negotiation import STORE_RIGHTS, is_storage
 from scp.net.reception import Reception
 from scp.net.stream import Stream
 from scp.net.transport import WakingDUL
-
-if TYPE_CHECKING:
-    from scp.net.association import NodeAssociation
 
 LOGGER = logging.getLogger(__name__)
 
@@ -44,52 +45,10 @@ class InvalidPDU(ValueError):
     """The peer broke the protocol; the association is aborted (PS3.8 Evt19)."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
-    """A C-STORE-RQ whose data set has come; *reception* holds it."""
-
-    message_id: int | None
-    sop_class_uid: str
-    sop_instance_uid: str
-    reception: Reception
-
-    @classmethod
-    def of(cls, values: Mapping[int, bytes], reception: Reception) -> "StoreRequest":
-        return cls(
-            command.number(values, command.MESSAGE_ID),
-            command.text(values, command.AFFECTED_SOP_CLASS_UID),
-            command.text(values, command.AFFECTED_SOP_INSTANCE_UID),
-            reception,
-        )
-
-    @property
-    def is_valid_request(self) -> bool:
-        return self.message_id is not None
-
-
-@dataclass(frozen=True, slots=True)
-class StoreResponse:
-    """A C-STORE-RSP."""
-
-    message_id: int | None
-    status: int | None
-    error_comment: str
-
-    is_valid_request: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, values: Mapping[int, bytes]) -> "StoreResponse":
-        return cls(
-            command.number(values, command.MESSAGE_ID_BEING_RESPONDED_TO),
-            command.number(values, command.STATUS),
-            command.text(values, command.ERROR_COMMENT),
-        )
-
-
 class FastDUL(WakingDUL):
     """The upper layer with P-DATA taken out of the state machine's hands."""
 
-    def __init__(self, association: "NodeAssociation", news: Any) -> None:
+    def __init__(self, association: Dialogue, news: Any) -> None:
         super().__init__(association, news)
         self._messages = Assembly(association)
 
@@ -173,7 +132,7 @@ class FastDUL(WakingDUL):
 class Assembly:
     """Puts fragments together to messages; at most one is under way (PS3.8 Annex E.1)."""
 
-    def __init__(self, association: "NodeAssociation") -> None:
+    def __init__(self, association: Dialogue) -> None:
         self._association = association
         self._limits = association.conduct.limits
         self._context_id: int
@@ -226,7 +185,8 @@ class Assembly:
         if command.number(self._values, command.COMMAND_DATA_SET_TYPE) in (command.NO_DATA_SET, None):
             self._complete()
         elif command.number(self._values, command.COMMAND_FIELD) == command.C_STORE_RQ:
-            self._reception = self._association.receive(
+            self._reception = _reception_of(
+                self._association,
                 command.text(self._values, command.AFFECTED_SOP_CLASS_UID),
                 command.text(self._values, command.AFFECTED_SOP_INSTANCE_UID),
                 self._context_id,
@@ -279,3 +239,33 @@ def _whole_message(
         fragments.append([context_id, bytes([IS_LAST]) + data_set])
     primitive.presentation_data_value_list = fragments
     return primitive
+
+
+def _reception_of(
+    association: Dialogue, sop_class_uid: str, sop_instance_uid: str, context_id: int
+) -> Reception:
+    """Begin to receive the data set of a C-STORE request; of one that may not be, nothing is kept."""
+    context = association._accepted_cx[context_id]
+    refused = _refusal(association, sop_class_uid, context) if association.is_acceptor else None
+    origin = Origin(
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        transfer_syntax_uid=str(context.transfer_syntax[0]),
+        calling_ae_title=association.calling_ae_title
+        if association.is_acceptor
+        else str(association.acceptor.ae_title),
+        address=association.remote_address,
+    )
+    return Reception(association.conduct.sink, origin, refused)
+
+
+def _refusal(association: Dialogue, sop_class_uid: str, context: PresentationContext) -> MprScpError | None:
+    """Return why *context* takes no instance of this class from the requestor (PS3.7 9.1.1.1.9).
+
+    A sender that files one storage class under the context of another is taken at its data set's word.
+    """
+    if not association.may(*STORE_RIGHTS):
+        return Refused(Code.NOT_AUTHORIZED, f"{association.calling_ae_title} lacks store", "it needs store")
+    if context.as_scp and is_storage(context.abstract_syntax) and is_storage(sop_class_uid):
+        return None
+    return SOPClassNotSupported(f"the context for {context.abstract_syntax} takes nothing of this class")

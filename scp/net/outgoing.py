@@ -21,9 +21,11 @@ from pynetdicom.transport import AddressInformation
 from scp.config import Config, Peer
 from scp.errors import Cancelled, PeerFailed, StoreRefused
 from scp.model import Incoming, Origin, Sink
-from scp.net.acse import Rejection
-from scp.net.association import Conduct, NodeAssociation, Request
+from scp.net.admission import Rejection
+from scp.net.association import NodeAssociation
 from scp.net.deadlines import LOOK_EVERY_S, Deadline
+from scp.net.dialogue import Conduct, Dialogue
+from scp.net.messages import Request
 from scp.net.negotiation import Result
 from scp.net.stream import Stream
 from scp.net.tls import check_certificate, failure_text, requestor_context
@@ -107,11 +109,11 @@ def end(association: NodeAssociation) -> None:
     association.note_end()
 
 
-def _serve_nothing(_association: NodeAssociation, _request: Request) -> None:
+def _serve_nothing(_association: Dialogue, _request: Request) -> None:
     raise Cancelled("a requestor serves nothing")
 
 
-def _admit_nobody(_association: NodeAssociation, _request: A_ASSOCIATE) -> Rejection:
+def _admit_nobody(_association: Dialogue, _request: A_ASSOCIATE) -> Rejection:
     return Rejection(1, 1, 1, "a requestor admits nobody")
 
 

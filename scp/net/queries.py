@@ -17,8 +17,8 @@ from pynetdicom.presentation import PresentationContext
 
 from scp.errors import PeerFailed
 from scp.model import Stored
-from scp.net.association import NodeAssociation
 from scp.net.deadlines import Deadline
+from scp.net.dialogue import Dialogue
 from scp.net.statuses import PENDING, PENDING_WARNING, SUCCESS
 
 RETRIEVE_WARNINGS = range(0xB000, 0xC000)
@@ -51,7 +51,7 @@ class RetrieveFailed(PeerFailed):
         self.done = done
 
 
-def context_of(association: NodeAssociation, sop_class_uid: UID) -> PresentationContext:
+def context_of(association: Dialogue, sop_class_uid: UID) -> PresentationContext:
     """Return the context that was accepted for a SOP class. Raises ``PeerFailed``."""
     for context in association.accepted_contexts:
         if context.abstract_syntax == sop_class_uid:
@@ -60,7 +60,7 @@ def context_of(association: NodeAssociation, sop_class_uid: UID) -> Presentation
 
 
 def send_query(
-    association: NodeAssociation, request: Any, sop_class_uid: UID, identifier: Dataset
+    association: Dialogue, request: Any, sop_class_uid: UID, identifier: Dataset
 ) -> PresentationContext:
     """Send *request* with *identifier* and return the context that answers come in. Raises ``PeerFailed``."""
     context = context_of(association, sop_class_uid)
@@ -76,14 +76,14 @@ def send_query(
     return context
 
 
-def cancel(association: NodeAssociation, context: PresentationContext) -> None:
+def cancel(association: Dialogue, context: PresentationContext) -> None:
     """Ask for no more answers (PS3.7 9.3.2.3)."""
     request = C_CANCEL()
     request.MessageIDBeingRespondedTo = MESSAGE_ID
     association.respond(request, context.context_id)
 
 
-def final_response(association: NodeAssociation, deadline: Deadline) -> Any:
+def final_response(association: Dialogue, deadline: Deadline) -> Any:
     """Return the last response of a C-MOVE. Raises ``PeerFailed``, ``Cancelled``."""
     while True:
         _, response = deadline.next_message(association)

@@ -26,8 +26,8 @@ from scp.model import FileRef, Incoming, Origin, Sink, Stored
 from scp.net.association import NodeAssociation
 from scp.net.deadlines import Deadline
 from scp.net.encoders import Encoder, Reencoder
-from scp.net.fastpath import StoreRequest
 from scp.net.lazy_sender import MAXIMUM_CONTEXTS, LazySender
+from scp.net.messages import StoreRequest
 from scp.net.negotiation import PLAIN_SYNTAXES, RANKING
 from scp.net.outgoing import associate, end, release
 from scp.net.queries import (

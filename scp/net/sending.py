@@ -18,11 +18,11 @@ from pynetdicom.presentation import PresentationContext
 from scp.errors import Cancelled, PeerFailed
 from scp.model import FileRef, IsCancelled
 from scp.net import command, framing
-from scp.net.association import NodeAssociation
 from scp.net.deadlines import Deadline
+from scp.net.dialogue import Dialogue
 from scp.net.encoders import Encoder
-from scp.net.fastpath import StoreRequest, StoreResponse
 from scp.net.framing import PIECE_BYTES
+from scp.net.messages import StoreRequest, StoreResponse
 from scp.net.statuses import PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, STORE_WARNINGS, SUCCESS
 
 
@@ -87,7 +87,7 @@ class StoreUser:
 
     def __init__(
         self,
-        association: NodeAssociation,
+        association: Dialogue,
         deadline_s: float,
         encoder: Encoder,
         cancelled: IsCancelled,
@@ -188,7 +188,7 @@ class _Message:
     rest: Iterator[memoryview]
 
 
-def best_context(association: NodeAssociation, kind: Kind, encoder: Encoder) -> PresentationContext | None:
+def best_context(association: Dialogue, kind: Kind, encoder: Encoder) -> PresentationContext | None:
     """Return the accepted context that takes *kind*, best as it is stored; ``None`` where none does."""
     accepted = association.sending_contexts.get(kind.sop_class_uid, {})
     syntaxes = (kind.transfer_syntax_uid, *encoder.targets(kind.transfer_syntax_uid))
@@ -196,7 +196,7 @@ def best_context(association: NodeAssociation, kind: Kind, encoder: Encoder) -> 
 
 
 def takes(
-    association: NodeAssociation,
+    association: Dialogue,
     sop_class_uids: Collection[str],
     transfer_syntax_uid: str,
     encoder: Encoder,
@@ -209,7 +209,7 @@ def takes(
 
 
 def _response(
-    association: NodeAssociation, message_id: int, deadline_s: float, cancelled: IsCancelled
+    association: Dialogue, message_id: int, deadline_s: float, cancelled: IsCancelled
 ) -> StoreResponse:
     deadline = Deadline(deadline_s, cancelled)
     try:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE
 
-from scp.net.association import NodeAssociation, Request
-from scp.net.fastpath import StoreRequest
+from scp.net.dialogue import Dialogue
 from scp.net.journal import line
+from scp.net.messages import Request, StoreRequest
 from scp.net.statuses import CANCEL, SUCCESS
 from scp.services import echo, find, retrieve, store
 from scp.services.context import ServiceContext
@@ -16,7 +16,7 @@ from scp.services.status import Answered
 
 LOGGER = logging.getLogger(__name__)
 
-Service = Callable[[ServiceContext, NodeAssociation, Request], Answered]
+Service = Callable[[ServiceContext, Dialogue, Request], Answered]
 
 SERVICES: Mapping[type, tuple[str, Service]] = {
     C_ECHO: ("C-ECHO", echo.serve),
@@ -27,7 +27,7 @@ SERVICES: Mapping[type, tuple[str, Service]] = {
 }
 
 
-def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> None:
+def serve(context: ServiceContext, association: Dialogue, request: Request) -> None:
     """Answer one request; a message that no service knows ends the association."""
     name, service = SERVICES.get(type(request.message), ("", None))
     if service is None:
@@ -38,9 +38,7 @@ def serve(context: ServiceContext, association: NodeAssociation, request: Reques
     _note(name, association, request, answered, time.monotonic() - begun)
 
 
-def _note(
-    name: str, association: NodeAssociation, request: Request, answered: Answered, duration_s: float
-) -> None:
+def _note(name: str, association: Dialogue, request: Request, answered: Answered, duration_s: float) -> None:
     outcome = answered.outcome
     association.journal.tally[name] += 1
     if outcome.status not in (SUCCESS, CANCEL):

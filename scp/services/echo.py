@@ -2,13 +2,14 @@
 
 from pynetdicom.dimse_primitives import C_ECHO
 
-from scp.net.association import NodeAssociation, Request
+from scp.net.dialogue import Dialogue
+from scp.net.messages import Request
 from scp.net.statuses import SUCCESS
 from scp.services.context import ServiceContext
 from scp.services.status import Answered, Outcome
 
 
-def serve(_context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
+def serve(_context: ServiceContext, association: Dialogue, request: Request) -> Answered:
     """Answer."""
     response = C_ECHO()
     response.MessageIDBeingRespondedTo = request.message.MessageID

@@ -18,8 +18,9 @@ from scp.errors import Cancelled, Code, MprScpError, Refused
 from scp.isolation.ahead import Ahead
 from scp.model import NOT_KEYS, IsCancelled
 from scp.net import command
-from scp.net.association import NodeAssociation, Request
+from scp.net.dialogue import Dialogue
 from scp.net.journal import printable
+from scp.net.messages import Request
 from scp.net.statuses import CANCEL, OUT_OF_RESOURCES, PENDING, PENDING_WARNING, SUCCESS
 from scp.part10.header import Encoding
 from scp.services import date_keys, mpr_keys
@@ -50,7 +51,7 @@ class Encodes(Protocol):
         """Yield all answers; *own* are text attributes that each has besides."""
 
 
-def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
+def serve(context: ServiceContext, association: Dialogue, request: Request) -> Answered:
     """Send every answer, then how it ended."""
     said: dict[str, object] = {"answers": 0}
     try:
@@ -67,7 +68,7 @@ def serve(context: ServiceContext, association: NodeAssociation, request: Reques
 
 
 def _answer(
-    context: ServiceContext, association: NodeAssociation, request: Request, said: dict[str, object]
+    context: ServiceContext, association: Dialogue, request: Request, said: dict[str, object]
 ) -> Outcome:
     identifier = decoded(request.message.Identifier, request.transfer_syntax)
     said["without_effect"] = ",".join(mpr_keys.without_effect(identifier))
@@ -93,7 +94,7 @@ def _answer(
 
 def _answers(
     context: ServiceContext,
-    association: NodeAssociation,
+    association: Dialogue,
     request: Request,
     identifier: Dataset,
     requesting: Requesting,
@@ -163,7 +164,7 @@ def _encoded(
         yield [(all(tag in answer for tag in asked), encoded)]
 
 
-def _send(association: NodeAssociation, request: Request, answers: Sequence[Encoded]) -> None:
+def _send(association: Dialogue, request: Request, answers: Sequence[Encoded]) -> None:
     pending = {
         complete: _response(request, Outcome(PENDING if complete else PENDING_WARNING), has_identifier=True)
         for complete in {complete for complete, _ in answers}
@@ -173,7 +174,7 @@ def _send(association: NodeAssociation, request: Request, answers: Sequence[Enco
     )
 
 
-def _respond(association: NodeAssociation, request: Request, outcome: Outcome) -> None:
+def _respond(association: Dialogue, request: Request, outcome: Outcome) -> None:
     association.send_message(request.context_id, _response(request, outcome, has_identifier=False))
 
 

@@ -4,7 +4,8 @@ from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
 
 from scp.config import Peer
 from scp.model import Takes, takes_all
-from scp.net.association import NodeAssociation, Request
+from scp.net.dialogue import Dialogue
+from scp.net.messages import Request
 from scp.net.query_classes import QUERY_CLASSES
 from scp.services.context import Requesting
 
@@ -13,7 +14,7 @@ RIGHTS = {C_FIND: "find", C_MOVE: "move", C_GET: "get"}
 
 
 def requesting_of(
-    association: NodeAssociation,
+    association: Dialogue,
     request: Request,
     destination: Peer | None = None,
     takes: Takes = takes_all,

@@ -24,10 +24,11 @@ from pynetdicom.dsutils import encode
 from scp.config import Config, Peer
 from scp.errors import Code, PeerFailed, Refused
 from scp.model import Event, FileRef, Planned, Produced
-from scp.net.association import NodeAssociation, Request
 from scp.net.declined import Declined, declined_of_theirs
+from scp.net.dialogue import Dialogue
 from scp.net.encoders import Encoder
 from scp.net.lazy_sender import LazySender
+from scp.net.messages import Request
 from scp.net.sending import Originator, Sent, StoreUser, takes
 from scp.net.statuses import (
     CANCEL,
@@ -60,7 +61,7 @@ CANCEL_GRACE_S = 0.7
 """How long the object that is under way may take to get through after a cancel."""
 
 
-def serve_move(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
+def serve_move(context: ServiceContext, association: Dialogue, request: Request) -> Answered:
     """Send what is asked for to the move destination."""
     title = str(request.message.MoveDestination or "").strip()
     destination = _destination(context.config, title)
@@ -74,7 +75,7 @@ def serve_move(context: ServiceContext, association: NodeAssociation, request: R
         return _Retrieve(context, association, request, "move", sender, destination).run()
 
 
-def serve_get(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
+def serve_get(context: ServiceContext, association: Dialogue, request: Request) -> Answered:
     """Send what is asked for over the requestor's own association."""
     sender = _SameAssociation(association, context.config.limits.message_deadline, context.requestor.encoder)
     return _Retrieve(context, association, request, "get", sender, None).run()
@@ -83,7 +84,7 @@ def serve_get(context: ServiceContext, association: NodeAssociation, request: Re
 class _SameAssociation:
     """Sends C-STORE sub-operations of a C-GET."""
 
-    def __init__(self, association: NodeAssociation, deadline_s: float, encoder: Encoder) -> None:
+    def __init__(self, association: Dialogue, deadline_s: float, encoder: Encoder) -> None:
         self._association = association
         self._encoder = encoder
         self._ended = False
@@ -114,7 +115,7 @@ class _Retrieve:
     def __init__(
         self,
         context: ServiceContext,
-        association: NodeAssociation,
+        association: Dialogue,
         request: Request,
         right: str,
         sender: "LazySender | _SameAssociation",
@@ -261,7 +262,7 @@ def _summary(counts: Counts) -> Outcome:
 
 
 def _respond(
-    association: NodeAssociation,
+    association: Dialogue,
     request: Request,
     outcome: Outcome,
     counts: Counts | None = None,

@@ -7,14 +7,15 @@ means is for the selection to say.
 """
 
 from scp.errors import StoreRefused
-from scp.net.association import NodeAssociation, Request
+from scp.net.dialogue import Dialogue
+from scp.net.messages import Request
 from scp.net.statuses import SUCCESS
 from scp.services import rejection
 from scp.services.context import ServiceContext
 from scp.services.status import Answered, Outcome, failed
 
 
-def serve(context: ServiceContext, association: NodeAssociation, request: Request) -> Answered:
+def serve(context: ServiceContext, association: Dialogue, request: Request) -> Answered:
     """Commit one instance and answer."""
     message = request.message
     outcome, said = Outcome(SUCCESS), {"instance": message.sop_instance_uid}

@@ -22,8 +22,9 @@ from pynetdicom.dimse_primitives import C_STORE
 from scp.config import Limits
 from scp.model import Origin, Stored
 from scp.net.acse import Rejection
-from scp.net.association import Conduct, NodeAssociation
-from scp.net.fastpath import StoreRequest, StoreResponse
+from scp.net.association import NodeAssociation
+from scp.net.dialogue import Conduct
+from scp.net.messages import StoreRequest, StoreResponse
 from scp.net.stream import Stream
 from scp.net.transport import NotifyingQueue
 

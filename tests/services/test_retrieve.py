@@ -27,7 +27,7 @@ from scp.errors import BadRequest, Code, DecodingFailed, MprScpError, OutOfSpace
 from scp.model import Event, Failed, FileRef, Planned, Produced
 from scp.net import command
 from scp.net.deadlines import Deadline
-from scp.net.fastpath import StoreRequest
+from scp.net.messages import StoreRequest
 from scp.net.outgoing import associate, end
 from scp.net.requestor import Requestor
 from tests.builders import SERIES_UID, STUDY_UID, image, series, write, write_series

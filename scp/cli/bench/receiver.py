@@ -12,13 +12,13 @@ from pathlib import Path
 from scp.cli.folder_sink import FolderSink
 from scp.config import Config, Limits, Node
 from scp.net.acceptor import Acceptor
-from scp.net.association import NodeAssociation, Request
-from scp.net.fastpath import StoreRequest
+from scp.net.dialogue import Dialogue
+from scp.net.messages import Request, StoreRequest
 
 SUCCESS = 0x0000
 
 
-def serve(association: NodeAssociation, request: Request) -> None:
+def serve(association: Dialogue, request: Request) -> None:
     """Answer a C-STORE; nothing else is asked of a receiver."""
     if isinstance(request.message, StoreRequest):
         request.message.reception.finish()
