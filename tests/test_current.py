@@ -71,7 +71,7 @@ def test_a_series_of_two_patients_is_refused_with_an_image_of_each(shared):
     assert refused.error_comment == "which-stack: 2 stacks of 2 patients, name an image"
     assert uid("instance", 6) in refused.sentence
     assert uid("his", 7) in refused.sentence
-    assert "ask with the patient, or with" in refused.sentence
+    assert "ask with the patient's name or ID, or with" in refused.sentence
 
 
 @pytest.mark.parametrize("keyword", ["PatientID", "PatientName"])

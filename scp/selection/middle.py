@@ -60,7 +60,7 @@ def _which_stack(reports: Sequence[SelectionReport], by_file: bool) -> Selection
         f"{image.path.name if by_file else image.sop_instance_uid} ({counted(count, 'image')})"
         for image, count in middles
     )
-    whose = "the patient, or with " if _patients(reports) > 1 else ""
+    whose = "the patient's name or ID, or with " if _patients(reports) > 1 else ""
     sentence = f"The series holds {kind}; ask with {whose}the SOP Instance UID of one of these: {names}."
     if by_file:
         sentence = f"{kind} here: {names}; name one of these files."

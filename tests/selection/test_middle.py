@@ -55,7 +55,9 @@ def test_s0_stacks_of_two_patients_under_one_series_uid_are_told_as_such():
     with pytest.raises(Refused) as caught:
         current_of_series([*series(12), *theirs], RULES)
     assert caught.value.error_comment == "which-stack: 2 stacks of 2 patients, name an image"
-    assert caught.value.sentence.startswith("The series holds 2 stacks of 2 patients; ask with the patient")
+    assert caught.value.sentence.startswith(
+        "The series holds 2 stacks of 2 patients; ask with the patient's name or ID, or with"
+    )
 
 
 def test_s0_time_points_are_two_stacks():
