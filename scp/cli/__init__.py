@@ -8,6 +8,8 @@ What went wrong ends here, in one place: one sentence on stderr and an exit code
 1  refused or failed; the sentence says what and why
 2  usage: the command line itself is wrong
 == =================================================
+
+Ctrl-C ends a command by 130 and says nothing.
 """
 
 import os
@@ -22,6 +24,7 @@ from scp.cli.output import NotAllDone
 from scp.errors import MprScpError
 
 HELP = frozenset({"-h", "--help"})
+INTERRUPTED = 130
 RENDERING = frozenset({"mpr", "curved"})
 
 app = typer.Typer(
@@ -62,12 +65,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # it is ``python -m scp`` by another name; not knowing that, every child would import it anew
         script.__spec__ = find_spec("scp.__main__")
     words = sys.argv[1:] if arguments is None else arguments
-    if RENDERING.intersection(words[:1]) and not HELP.intersection(words):
-        reconstruct.load_ahead()
     try:
+        if RENDERING.intersection(words[:1]) and not HELP.intersection(words):
+            reconstruct.load_ahead()
         app(words, prog_name="mpr-scp")
     except (MprScpError, NotAllDone) as error:
         print(f"mpr-scp: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -11,13 +11,14 @@ A child speaks in pairs of messages: one byte that says what follows, then the t
 import multiprocessing
 import pickle
 import resource
+import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -51,9 +52,21 @@ def start(preload: str) -> None:
 
     Without it children work all the same; each then imports what it needs.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
-    forkserver.ensure_running()
+    multiprocessing.get_context("forkserver").set_forkserver_preload([preload])
+    _ensure_fork_server()
+
+
+def _ensure_fork_server() -> None:
+    """Have a fork server that no SIGINT reaches, nor its children: Ctrl-C in a terminal goes to all of them.
+
+    A signal mask is inherited; this process ends its children itself.
+    """
+    resource_tracker.ensure_running()  # would take the mask away, were it started by the fork server
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run(
@@ -65,6 +78,7 @@ def run(
     died or ran out of memory, ``Refused(deadline)`` and ``Cancelled``. The child is gone when this ends,
     however it ends.
     """
+    _ensure_fork_server()
     context = multiprocessing.get_context("forkserver")
     ours, theirs = context.Pipe(duplex=False)
     takes_job, gives_job = context.Pipe(duplex=False)

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,12 @@ def die(_: None) -> Iterator[bytes]:
 
 def eat(megabytes: int) -> Iterator[bytes]:
     yield bytes(np.ones(megabytes << 20, np.uint8)[:1])
+
+
+def hears_sigint(pid: int) -> bool:
+    status = dict(line.split(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    silenced = int(status["SigBlk"], 16) | int(status["SigIgn"], 16)
+    return not silenced >> (signal.SIGINT - 1) & 1
 
 
 def exists(pid: int) -> bool:
@@ -157,3 +164,12 @@ def test_closing_the_iterator_kills_the_child() -> None:
     pid = int(next(work))
     work.close()  # type: ignore[attr-defined]
     assert not exists(pid)
+
+
+def test_ctrl_c_of_the_terminal_reaches_neither_child_nor_fork_server_and_still_reaches_us() -> None:
+    work = run(process_id, None, GENEROUS, never)
+    child = int(next(work))
+    server = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
+    assert not hears_sigint(child) and not hears_sigint(server)
+    assert hears_sigint(os.getpid())
+    work.close()
