@@ -12,8 +12,10 @@ from scp.archive.layout import (
     folder_name,
     instance_name,
     instance_path,
+    patient_folder,
 )
 from scp.model import WORK_FOLDER, Header, Origin, folded_name, is_legal_uid
+from scp.selection.identity import same_name
 
 HOSTILE = st.one_of(
     st.text(max_size=60),
@@ -81,6 +83,17 @@ def test_what_two_attributes_hold_is_not_confused_by_where_one_ends() -> None:
 def test_one_patient_spelled_in_two_ways_has_one_folder() -> None:
     one = instance_path("b", header(PatientID="7", PatientName="Roe^Jane"))
     assert one == instance_path("b", header(PatientID="7", PatientName="ROE^JANE^^ "))
+
+
+SPELLINGS = st.text("Rr^ ＾ｒ　ßSsé\u0301e", max_size=8)
+
+
+@given(one=SPELLINGS, other=SPELLINGS)
+def test_names_have_one_folder_where_a_selection_takes_them_for_one_patient(one: str, other: str) -> None:
+    folders = {
+        patient_folder(header(PatientID="7", PatientName=name)).rpartition("_")[2] for name in (one, other)
+    }
+    assert (len(folders) == 1) == same_name(one, other)
 
 
 def test_a_person_can_read_the_folders() -> None:
