@@ -109,7 +109,7 @@ class Archive:
     # the door
 
     def begin(self, origin: Origin, *, batch: str = "") -> SpooledInstance:
-        """Let one instance in; *batch* names its first-level folder if it founds a series of its own.
+        """Let one instance in; *batch* names its first-level folder if it is the first of its series.
 
         Raises ``Unparseable`` for illegal UIDs, ``OutOfSpace``, ``StoreRefused``.
         """

@@ -53,7 +53,7 @@ class Spooled:
     size: int
     digests: Digests
     batch: Callable[[], str]
-    """Names the first-level folder; asked where the instance founds a series of its own."""
+    """Names the first-level folder; called where the instance is the first of its series."""
 
     @property
     def header(self) -> Header:

@@ -33,10 +33,10 @@ FIRST_ROWS: Final = 8
 """How many rows are looked at for the first batch of answers."""
 
 MOST_ROWS: Final = 128
-"""How many are for a later one: few enough that a cancel is seen soon, and that little waits to be sent."""
+"""How many are for each later one: few, so that a cancel takes effect soon and little waits to be sent."""
 
 MOST_SOUGHT: Final = 16
-"""More keys than this are found sooner by decoding a header as a whole."""
+"""Beyond so many keys it is faster to decode a header as a whole."""
 
 _COLUMNS: Final = {
     "StudyInstanceUID": "study_instance_uid",
@@ -259,7 +259,7 @@ def _headers(connection: Connection, statement: Select[Any], keys: list[int]) ->
 
 
 class _Finding:
-    """What makes an answer of a header: the tests that it must pass, and the keys that it tells."""
+    """Makes answers of headers: the tests that one must pass, and the keys whose values the answer gives."""
 
     def __init__(self, question: Asked) -> None:
         known = LEVEL_KEYWORDS[question.level]
@@ -272,7 +272,7 @@ class _Finding:
         self._values = _reader({*self._tests, *self._told} - {""})
 
     def of(self, header: str, computed: Callable[[str], Value]) -> _Found | None:
-        """Return what *header* tells, ``None`` where it does not match."""
+        """Return the answer of *header*, ``None`` where it does not match."""
         values = self._values(header)
         for keyword, test in self._tests.items():
             if not test(_as_value(values.get(keyword))):
@@ -282,7 +282,7 @@ class _Finding:
 
 
 def _reader(keywords: Collection[str]) -> Callable[[str], Mapping[str, Any]]:
-    """Return what reads the values of *keywords* out of a header, where they are few without decoding it all.
+    """Return a function that reads the values of *keywords* from a header; of few, without decoding all of it.
 
     A quote within a text is escaped: what looks like a key of ``records.header_json`` is one.
     """

@@ -15,7 +15,6 @@ Pixels are never decoded here.
 
 from scp.part10.data_set import (
     DataSet,
-    HeaderRead,
     encoding_of,
     native_bytes,
     open_data_set,
@@ -30,7 +29,6 @@ __all__ = [
     "DataSet",
     "FileRead",
     "GrowingHeader",
-    "HeaderRead",
     "ReadAt",
     "Walked",
     "encoding_of",
