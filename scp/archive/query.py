@@ -282,7 +282,7 @@ class _Finding:
 
 
 def _reader(keywords: Collection[str]) -> Callable[[str], Mapping[str, Any]]:
-    """Return a function that reads the values of *keywords* from a header; of few, without decoding all of it.
+    """Return a function that reads the values of *keywords* from a header, a few without decoding it all.
 
     A quote within a text is escaped: what looks like a key of ``records.header_json`` is one.
     """
