@@ -60,7 +60,8 @@ def _guarded(search: Callable[[Pursuit], Iterator[Found]], pursuit: Pursuit) -> 
     try:
         yield from search(pursuit)
     except (OSError, IndexUnavailable, PeerFailed) as error:
-        yield Found("this node", detail=f"failed: {error}", seconds=pursuit.surroundings.clock() - begun)
+        took_s = pursuit.surroundings.clock() - begun
+        yield Found("this node", detail=f"failed: {error}", seconds=took_s, failed=True)
 
 
 class _Proof:

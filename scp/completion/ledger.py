@@ -13,8 +13,8 @@ from scp.model import FileFacts, KnownInstance, Search
 class Found:
     """What one place had: files that may belong, instances it says it holds, and the story in words.
 
-    *detail* tells the whole story of the place so far and *seconds* all its time: a later finding of the
-    same place stands for the earlier ones.
+    *detail* tells the whole story of the place so far, *seconds* all its time and *failed* that it did not do
+    its part: a later finding of the same place stands for the earlier ones.
     """
 
     asked: str
@@ -22,6 +22,7 @@ class Found:
     known: tuple[KnownInstance, ...] = ()
     detail: str = ""
     seconds: float = 0.0
+    failed: bool = False
 
 
 class Ledger:
@@ -41,6 +42,7 @@ class Ledger:
             found=found + (earlier.found if earlier else 0),
             detail=finding.detail,
             seconds=finding.seconds,
+            failed=finding.failed,
         )
 
     @property

@@ -113,7 +113,8 @@ class _Consultation:
         lacking, now = self._pursuit.lacking, self._clock()
         if rest_s := self._states.rest_s(peer):
             failure = self._states.of(peer).last_failure
-            yield Found(peer.name, detail=f"left alone for {rest_s:.0f} s more; it failed: {failure}")
+            detail = f"left alone for {rest_s:.0f} s more; it failed: {failure}"
+            yield Found(peer.name, detail=detail, failed=True)
             return
         talk = Talk(peer, now, min(self._pursuit.deadline, now + peer.deadline), busy=True)
         self._talks.append(talk)
@@ -183,13 +184,15 @@ class _Consultation:
 
     def _finding(self, talk: Talk, candidates: tuple[FileFacts, ...] = ()) -> Found:
         known = talk.answer.known if talk.answer and not talk.answer.differs else ()
-        return Found(talk.peer.name, candidates, known, talk.detail, self._clock() - talk.begun)
+        took_s = self._clock() - talk.begun
+        return Found(talk.peer.name, candidates, known, talk.detail, took_s, talk.failed)
 
     def _unfinished(self) -> Iterator[Found]:
         """Say of every peer that is still at it that nobody waited for its end."""
         for talk in self._talks:
             if talk.busy and not talk.has_delivered:
                 out_of_time = bool(self._pursuit.lacking)
+                talk.failed = out_of_time
                 talk.remarks.append("out of time" if out_of_time else "not waited for: nothing is missing")
                 yield self._finding(talk)
 

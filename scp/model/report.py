@@ -74,7 +74,10 @@ class KnownInstance:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One line of the ledger: which search asked whom, what it wanted, what came, and how long it took."""
+    """One line of the ledger: which search asked whom, what it wanted, what came, and how long it took.
+
+    *failed*: who was asked did not do its part, so that images may be there all the same.
+    """
 
     name: str
     asked: str
@@ -82,6 +85,7 @@ class Search:
     found: int
     detail: str = ""
     seconds: float = 0.0
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from scp.selection.method import select
 from scp.selection.middle import NoMiddleImage, current_of_series
 from scp.selection.report import (
     MissingInstances,
+    TooFewImages,
     as_json,
     counts,
     image_comments,
@@ -19,6 +20,7 @@ from scp.selection.stack import position_mm
 __all__ = [
     "MissingInstances",
     "NoMiddleImage",
+    "TooFewImages",
     "as_json",
     "counts",
     "current_of_series",

@@ -22,6 +22,15 @@ class MissingInstances(Refused):
         self.fillable = fillable
 
 
+class TooFewImages(Refused):
+    """What belongs to the series is no volume: *images* are fewer than the rules need."""
+
+    def __init__(self, sentence: str, comment: str, images: int) -> None:
+        super().__init__(Code.TOO_FEW_IMAGES, sentence, comment)
+        self.args = (sentence, comment, images)
+        self.images = images
+
+
 DECIMALS = 4
 """Of a position in JSON: a ten thousandth of a millimetre."""
 
@@ -103,8 +112,19 @@ def image_comments(report: SelectionReport) -> str:
 def refusal(report: SelectionReport) -> Refused:
     """Return the refusal of a report whose verdict is not ``ok``, ready to be raised."""
     if report.verdict == Code.MISSING_INSTANCES:
-        return MissingInstances(report.sentence, report.numbers, _fillable(report))
+        return MissingInstances(_with_failures(report), report.numbers, _fillable(report))
+    if report.verdict == Code.TOO_FEW_IMAGES:
+        return TooFewImages(_with_failures(report), report.numbers, len(report.stack))
     return Refused(report.verdict, report.sentence, comment=report.numbers)
+
+
+def _with_failures(report: SelectionReport) -> str:
+    """Return the sentence, and whose search failed: the images may be there all the same."""
+    failed = [search.asked for search in report.searches if search.failed]
+    if not failed:
+        return report.sentence
+    searches = "search" if len(failed) == 1 else "searches"
+    return f"{report.sentence.rstrip('.')}; the {searches} at {', '.join(failed)} failed."
 
 
 def _fillable(report: SelectionReport) -> tuple[Policy, ...]:

@@ -14,6 +14,7 @@ from scp.completion import PeerStates, Surroundings
 from scp.completion.peer_archives import HeldInstance
 from scp.errors import Cancelled, Code, MprScpError, PeerFailed
 from scp.model import IsCancelled, SelectionReport
+from scp.selection import refusal
 from tests.builders import ramp, series, uid, write, write_series
 from tests.completion.world import (
     ArchiveTwin,
@@ -419,6 +420,13 @@ def test_a_silent_peer_ends_with_its_own_deadline_and_the_next_request_leaves_it
     assert detail(first) == "silent"
     assert detail(second) == "left alone for 5 s more; it failed: silent"
     assert silent.asked == 1
+    for report in (first, second):  # nor is a person left to believe that the peer lacks the images
+        assert str(refusal(report)).endswith("; the search at PACS failed.")
+
+
+def test_a_peer_that_lacks_the_images_too_is_not_told_to_have_failed(archive: ArchiveTwin) -> None:
+    report = run(archive, {"PACS": PeerTwin(archive, series(6))})
+    assert "failed" not in str(refusal(report))
 
 
 def test_the_request_ends_with_its_deadline_whatever_the_peers_are_allowed(archive: ArchiveTwin) -> None:
