@@ -9,17 +9,20 @@ import typer
 from scp.cli.options import AsJSON, ConfigFile
 from scp.cli.output import print_json, progress
 from scp.cli.reconstruct import (
+    SHEET,
     Minimum,
     PolicyChoice,
     Source,
     Within,
     advised,
     json_of,
+    length,
     outermost,
     own_folder,
     require_new_folder,
     whole_or_nothing,
 )
+from scp.errors import Refused
 from scp.model import MPRRequest, PlaneRequest, Vector, counted
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ def curved(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder for the picture.")],
-    height: Annotated[float, typer.Option(metavar="MM", min=0, help="Of the picture.")] = 50.0,
+    height: Annotated[float, typer.Option(parser=length, metavar="MM", help="Of the picture.")] = 50.0,
     up: Annotated[str, typer.Option(metavar="X,Y,Z", help="Towards its first row.")] = "0,0,1",
     minimum: Minimum = None,
     policy: PolicyChoice = None,
@@ -57,7 +60,6 @@ def curved(
     Example:
       mpr-scp curved series/ --line jaw.json --height 40 --out panorama
     """
-    from scp.cli import contact_sheet
     from scp.cli.means import means
     from scp.cli.report import report_text
     from scp.planning import CurvedRequest
@@ -67,23 +69,23 @@ def curved(
     request = MPRRequest(PlaneRequest(), path=path, policy=policy, minimum_images=minimum)
     with means(config, outermost(path, within)) as allowed:
         prospect = _make(wanted, request, allowed, out)
-    sheet, objects = out / "contact_sheet.png", sorted(out.glob("*.dcm"))
-    contact_sheet.write(objects, len(objects), sheet, most=1)
     plan = prospect.plan
     if as_json:
-        made = {"planes": list(map(str, objects)), "sheet": str(sheet), "length_mm": plan.length_mm}
+        objects = list(map(str, sorted(out.glob("*.dcm"))))
+        made = {"planes": objects, "sheet": str(out / SHEET), "length_mm": plan.length_mm}
         print_json(json_of(prospect.report, path) | made)
     else:
         print(report_text(prospect.report, own_folder(path)))
         print(
             f"{counted(plan.columns, 'column')} along {plan.length_mm:.1f} mm, {counted(plan.rows, 'row')}, "
-            f"{sheet.name} in {out}"
+            f"{SHEET} in {out}"
         )
 
 
 def _make(wanted: "CurvedRequest", request: MPRRequest, allowed: "Means", out: Path) -> "CurvedProspect":
     """Write the object into *out* and return what it is; where that fails, *out* is as it was."""
     from scp import pipeline
+    from scp.cli import contact_sheet
     from scp.model import never
     from scp.planning import plan_curved
     from scp.production import produce
@@ -94,9 +96,13 @@ def _make(wanted: "CurvedRequest", request: MPRRequest, allowed: "Means", out: P
             report = pipeline.explain(request, allowed, never)
         if not report.ok:
             raise advised(refusal(report), report.rules.policy)
-        prospect = plan_curved(wanted, report, allowed.config)
+        try:
+            prospect = plan_curved(wanted, report, allowed.config)
+        except Refused as error:
+            raise advised(error, report.rules.policy) from None
         with progress("rendering"):
-            list(produce(prospect, allowed.workshop, objects, never))
+            refs = list(produce(prospect, allowed.workshop, objects, never))
+        contact_sheet.write([ref.path for ref in refs], len(refs), objects / SHEET, most=1)
     return prospect
 
 

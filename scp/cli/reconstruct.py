@@ -13,7 +13,7 @@ import typer
 
 from scp.cli.options import AsJSON, ConfigFile, one_of, words
 from scp.cli.output import Advance, print_json, progress
-from scp.errors import Refused
+from scp.errors import BadRequest, Refused
 from scp.model import (
     Direction,
     Method,
@@ -39,6 +39,18 @@ NEW_OBJECTS = 100_000
 """After how many the garbage is collected: importing makes nearly twice as many, and hardly any garbage."""
 
 
+OPTIONS = {
+    "ImageOrientationPatient": "--orientation",
+    "ImagePositionPatient": "--position",
+    "ReformattingThickness": "--thickness",
+    "ReformattingInterval": "--interval",
+    "height": "--height",
+    "line": "--line",
+    "up": "--up",
+}
+"""What a request's keys are called on the command line."""
+
+
 class MethodName(StrEnum):
     AVERAGE = "average"
     MAXIMUM = "maximum"
@@ -57,7 +69,12 @@ Within = Annotated[
         help="Look for missing images in this folder and below; default: the folder above PATH's.",
     ),
 ]
-Minimum = Annotated[int | None, typer.Option(metavar="N", min=2, help="The fewest images that are a volume.")]
+FEWEST = 2
+"""Images that can be a volume."""
+
+Minimum = Annotated[
+    int | None, typer.Option(metavar="N", min=FEWEST, help="The fewest images that are a volume.")
+]
 PolicyChoice = Annotated[
     Policy | None,
     typer.Option(
@@ -79,6 +96,17 @@ def _direction(text: str) -> Direction:
     return Direction.TRANSVERSE if text.lower() == "axial" else one_of(Direction)(text)
 
 
+def length(text: str | float) -> float:
+    """Return how many millimetres *text* says; raises ``typer.BadParameter`` for what is no length."""
+    try:
+        length_mm = float(text)
+    except ValueError:
+        length_mm = math.nan
+    if not (math.isfinite(length_mm) and length_mm >= 0):
+        raise typer.BadParameter(f"{text!r} is no length; give millimetres, such as 2.5")
+    return length_mm
+
+
 def add_to(app: typer.Typer) -> None:
     app.command()(mpr)
     app.command()(explain)
@@ -95,8 +123,8 @@ def mpr(
         Operation | None,
         typer.Option(parser=one_of(Operation), metavar=words(Operation), help="Thin planes or slabs."),
     ] = None,
-    thickness: Annotated[float, typer.Option(metavar="MM", min=0, help="Of a slab.")] = 0.0,
-    interval: Annotated[float, typer.Option(metavar="MM", min=0, help="Between planes.")] = 0.0,
+    thickness: Annotated[float, typer.Option(parser=length, metavar="MM", help="Of a slab.")] = 0.0,
+    interval: Annotated[float, typer.Option(parser=length, metavar="MM", help="Between planes.")] = 0.0,
     method: Annotated[
         MethodName, typer.Option(parser=one_of(MethodName), metavar=words(MethodName), help="Over a slab.")
     ] = MethodName.AVERAGE,
@@ -118,11 +146,18 @@ def mpr(
       mpr-scp mpr series/ --out obl --orientation=1,0,0,0,0.7071068,-0.7071068 --interval 2
     """
     operation = operation or (Operation.SLAB if thickness else Operation.MPR)
+    direction = direction or (Direction.OBLIQUE if orientation else Direction.CORONAL)
     if operation is Operation.MPR:
         _require_no_slab("--thickness", given=thickness > 0)
         _require_no_slab("--method", given=method is not MethodName.AVERAGE)
+    elif not thickness:
+        raise typer.BadParameter("slabs need one, in mm above 0", param_hint="--thickness")
+    if direction is Direction.OBLIQUE and not orientation:
+        raise typer.BadParameter(
+            "oblique planes need one; give the cosines of a row and of a column", param_hint="--orientation"
+        )
     planes = PlaneRequest(
-        direction=direction or (Direction.OBLIQUE if orientation else Direction.CORONAL),
+        direction=direction,
         orientation=_six(_numbers(orientation, 6, "--orientation")) if orientation else None,
         position=_three(_numbers(position, 3, "--position")) if position else None,
         operation=operation,
@@ -193,9 +228,14 @@ def _made(prospect: "Prospect", out: Path) -> str:
 
 
 def advised(error: Refused, policy: Policy) -> Refused:
-    """Return *error* with what a person can do about missing images; *policy* is the one in force."""
-    from scp.selection import MissingInstances
+    """Return *error* with what a person can do about it here; *policy* is the one in force."""
+    from scp.selection import MissingInstances, TooFewImages
 
+    if isinstance(error, BadRequest) and error.keyword in OPTIONS:
+        return Refused(error.code, f"{OPTIONS[error.keyword]}: {error.sentence}", error.comment)
+    if isinstance(error, TooFewImages) and error.images >= FEWEST:
+        advice = f"find the others, or take these for the whole: --minimum {error.images}"
+        return Refused(error.code, f"{error.sentence.rstrip('.')}; {advice}.", error.comment)
     if not isinstance(error, MissingInstances):
         return error
     fills = " or ".join(other for other in error.fillable if other is not policy)
@@ -272,10 +312,20 @@ def _told(refs: "Iterable[FileRef]", count: int, advance: Advance) -> "Iterator[
 
 @contextmanager
 def whole_or_nothing(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside *out* that takes its place where the block ends well."""
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}-") as spool:
-        objects = Path(spool, "objects")
+    """Yield an empty folder beside *out* that takes its place where the block ends well.
+
+    Raises ``typer.BadParameter`` where it cannot be made.
+    """
+    parent = out.absolute().parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        spool = tempfile.TemporaryDirectory(dir=parent, prefix=f".{out.name}-")
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{out} cannot be made: {error.strerror}; name a folder where you may write", param_hint="--out"
+        ) from error
+    with spool:
+        objects = Path(spool.name, "objects")
         objects.mkdir()
         yield objects
         objects.rename(out)

@@ -65,11 +65,15 @@ def curved_plan(
     lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
     direction = _direction(up, np.diff(points, axis=0) / lengths[:, np.newaxis])
     at = np.concatenate([[0.0], np.cumsum(lengths)])
-    columns = _count(at[-1], spacing)
+    columns = _count(at[-1], spacing, "line")
     places = np.arange(columns) * spacing
     along = np.stack([np.interp(places, at, points[:, axis]) for axis in range(3)], axis=-1)
     plan = CurvedPlan(
-        tuple(map(vector, along)), vector(direction), spacing, _count(height_mm, spacing), float(at[-1])
+        tuple(map(vector, along)),
+        vector(direction),
+        spacing,
+        _count(height_mm, spacing, "height"),
+        float(at[-1]),
     )
     _require_some_inside(plan, geometry)
     return plan
@@ -138,14 +142,16 @@ def _direction(up: Vector, tangents: Floats) -> Floats:
     return direction
 
 
-def _count(length_mm: float, spacing_mm: float) -> int:
+def _count(length_mm: float, spacing_mm: float, keyword: str) -> int:
     if not (math.isfinite(length_mm) and math.isfinite(spacing_mm) and length_mm > 0 and spacing_mm > 0):
         raise BadRequest(
-            "height", f"{length_mm:g} mm in steps of {spacing_mm:g} mm; lengths above zero are needed"
+            keyword, f"{length_mm:g} mm in steps of {spacing_mm:g} mm; lengths above zero are needed"
         )
     count = math.floor(length_mm / spacing_mm + ON_THE_EDGE) + 1
     if count > MAXIMUM_COUNT:
         raise BadRequest(
-            "height", f"{count} pixels along {length_mm:.4g} mm; at most {MAXIMUM_COUNT} are possible"
+            keyword,
+            f"{count} pixels along {length_mm:.4g} mm; at most {MAXIMUM_COUNT} are possible: ask for a "
+            "shorter one, or for larger pixels by reconstruction.pixel_spacing",
         )
     return count

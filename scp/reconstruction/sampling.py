@@ -44,7 +44,7 @@ def slab(table: SliceTable, thickness_mm: float) -> tuple[tuple[float, ...], tup
         raise BadRequest(
             "ReformattingThickness",
             f"a slab of {thickness_mm:g} mm takes {intervals + 1} samples; "
-            f"at most {MAXIMUM_COUNT} are possible",
+            f"at most {MAXIMUM_COUNT} are possible: ask for a thinner one",
         )
     offsets = np.linspace(-thickness_mm / 2, thickness_mm / 2, intervals + 1)
     weights = np.full(intervals + 1, 1 / intervals)

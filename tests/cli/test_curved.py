@@ -61,6 +61,18 @@ def test_a_picture_beside_the_volume_is_refused_and_nothing_is_written(folder, t
     assert run(folder, tmp_path / "out", [*beside, LINE[0]]).exit_code == 0  # one end is in it
 
 
+def test_a_picture_of_too_many_pixels_is_refused_by_its_option_with_what_to_do(folder, tmp_path):
+    long = [LINE[0], [1e5, 1.0, 10.0]]
+    for option, done in (
+        ("--height", run(folder, tmp_path / "out", LINE, "--height", "1e5")),
+        ("--line", run(folder, tmp_path / "out", long)),
+    ):
+        assert done.exit_code == 1
+        assert str(done.exception).startswith(f"{option}: 1000")
+        assert "at most 4096 are possible: ask for a shorter one" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_selection_is_told_as_for_planes(folder, tmp_path):
     (folder / "0006.dcm").unlink()
     done = run(folder, tmp_path / "out", LINE, "--policy", "interpolate")

@@ -130,6 +130,9 @@ def test_a_folder_that_holds_something_is_not_written_to(run, folder, tmp_path):
         ("--position", "1,2,nan"),
         ("--direction", "askew"),
         ("--policy", "foo"),
+        ("--interval", "nan"),
+        ("--interval", "-1"),
+        ("--thickness", "inf"),
     ],
 )
 def test_numbers_and_words_that_mean_nothing_are_usage_errors(run, folder, tmp_path, options):
@@ -137,6 +140,45 @@ def test_numbers_and_words_that_mean_nothing_are_usage_errors(run, folder, tmp_p
     assert code == 2
     assert options[0].partition("=")[0] in err
     assert "Value error" not in err
+
+
+@pytest.mark.parametrize(
+    ("options", "lacks"),
+    [(("--operation", "slab"), "--thickness"), (("--direction", "oblique"), "--orientation")],
+)
+def test_what_a_choice_needs_is_asked_for_by_its_option(run, folder, tmp_path, options, lacks):
+    code, _, err = run("mpr", folder, "--out", tmp_path / "out", *options)
+    assert code == 2
+    assert f"Invalid value for {lacks}: " in err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--thickness", "1e6"), ("--interval", "1e-6")])
+def test_what_the_images_do_not_allow_is_said_of_the_option_with_what_to_do(
+    run, folder, tmp_path, option, value
+):
+    code, _, err = run("mpr", folder, "--out", tmp_path / "out", option, value)
+    assert code == 1
+    assert err.startswith(f"mpr-scp: {option}: ")
+    assert "at most 4096 are possible: ask for a " in err
+
+
+def test_an_out_that_cannot_be_made_is_named_and_nothing_hidden(run, folder):
+    for parent in (folder / "notes.txt", Path("/proc")):
+        code, _, err = run("mpr", folder, "--out", parent / "cor")
+        assert code == 2
+        assert f"Invalid value for --out: {parent / 'cor'} cannot be made: " in err
+        assert err.endswith("; name a folder where you may write\n") and "/." not in err
+
+
+def test_a_series_that_is_too_small_may_be_taken_as_it_is_from_two_images_on(run, folder):
+    for path in sorted(folder.glob("*.dcm"))[7:]:
+        path.unlink()
+    told = run("explain", folder)[2]
+    assert told.endswith("10 are needed; find the others, or take these for the whole: --minimum 7.\n")
+    assert run("explain", folder, "--minimum", 7)[0] == 0
+    for path in sorted(folder.glob("*.dcm"))[1:]:
+        path.unlink()
+    assert "--minimum" not in run("explain", folder)[2]
 
 
 def test_what_lies_in_a_sister_folder_completes_the_series(run, folder, tmp_path):
