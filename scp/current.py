@@ -166,11 +166,11 @@ def _nothing_in(folder: Path) -> str:
 
 
 def _best_copy(copies: Sequence[FileFacts], holdings: Holdings) -> FileFacts:
-    """Return the copy in the folder that holds most of its series."""
+    """Return the copy in the folder that holds most of its series; a flawed one only where all are."""
     header = copies[0].header
     series = holdings.series_files(header.text("StudyInstanceUID"), header.text("SeriesInstanceUID"))
     holds = Counter(facts.path.parent for facts in series)
-    return max(copies, key=lambda facts: (holds[facts.path.parent], str(facts.path)))
+    return max(copies, key=lambda facts: (not facts.reason, holds[facts.path.parent], str(facts.path)))
 
 
 def _unknown(request: MPRRequest, holdings: Holdings) -> Refused:

@@ -128,3 +128,15 @@ def test_a_known_series_under_another_study_is_told_to_be_here(archive, holds):
     assert refused.error_comment == "unknown-image: series not in that study"
     assert "is in this archive, but not in the study 1.2.3.4" in refused.sentence
     assert "no series with the UID" in refusal(archive, series_uid="1.2.9").sentence
+
+
+def test_an_image_is_its_whole_copy_where_another_is_truncated(
+    archive: Archive, tmp_path: Path, holds
+) -> None:
+    holds("HERS", series(12))
+    whole = tmp_path / "archive" / "BATCH" / "HERS" / "0005.dcm"
+    whole.with_name("9999.dcm").write_bytes(whole.read_bytes()[:-10])
+    archive.reindex()
+    request = MPRRequest(PlaneRequest(), sop_instance_uid=series(12)[4].SOPInstanceUID)
+    found = current_image(request, archive, archive.read_folder, SelectionRules())
+    assert found.path == whole

@@ -29,7 +29,7 @@ from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
 from scp.archive.scan import SETTLED_NS, Scan
 from scp.archive.series_homes import SeriesHomes
 from scp.archive.sweep import SeenFolder, Sweep
-from scp.errors import IndexUnavailable, OutOfSpace
+from scp.errors import Code, IndexUnavailable, OutOfSpace
 from scp.model import WORK_FOLDER, FileFacts, FileRef, Header, Origin, Progress, Stored, is_legal_uid
 
 
@@ -262,7 +262,7 @@ class Archive:
             yield from query.grouped(connection, question)
 
     def refs(self, root_model: str, identifier: Dataset) -> list[FileRef]:
-        """Return the newest file of each instance that a retrieve names; raises ``BadRequest``."""
+        """Return the newest whole file of each instance that a retrieve names; raises ``BadRequest``."""
         question = asked(root_model, identifier)
         with self._index.reading() as connection:
             rows = query.retrieve_rows(connection, question)
@@ -274,6 +274,7 @@ class Archive:
                 row.transfer_syntax_uid,
                 row.data_set_offset,
                 row.size - row.data_set_offset,
+                truncated=row.reason == Code.TRUNCATED,
             )
             for row in rows
         ]

@@ -23,7 +23,7 @@ from scp.archive.matching import (
 )
 from scp.archive.question import COUNTS, LEVEL_KEYWORDS, UNIQUE_KEYS, Asked
 from scp.archive.records import header_of
-from scp.errors import BadRequest
+from scp.errors import BadRequest, Code
 from scp.model import Header, Value, name_groups
 
 MOST_UIDS_IN_ONE_QUERY: Final = 10_000
@@ -48,7 +48,7 @@ _DECODER: Final = json.JSONDecoder()
 
 _OF_FILE: Final = (
     *(instance.c.sop_class_uid, instance.c.transfer_syntax_uid, instance.c.data_set_offset),
-    *(file.c.folder, file.c.name, file.c.size),
+    *(file.c.folder, file.c.name, file.c.size, file.c.reason),
     *(series.c.patient_id, series.c.study_instance_uid, series.c.series_instance_uid),
 )
 """Where an instance lies, and by which unique keys it is found."""
@@ -79,7 +79,7 @@ def find(connection: Connection, question: Asked) -> Iterator[list[Values]]:
 
 
 def retrieve_rows(connection: Connection, question: Asked) -> list[Row[Any]]:
-    """Return the newest row of each instance that the unique keys name; raises ``BadRequest``."""
+    """Return the newest whole row of each instance that the unique keys name; raises ``BadRequest``."""
     key = UNIQUE_KEYS[question.level]
     if not question.texts(key):
         raise BadRequest(key, f"at {question.level} level {key} must say what to retrieve")
@@ -233,15 +233,21 @@ def _not_of_an_image(_keyword: str) -> Value:
 
 
 def _instance_rows(connection: Connection, question: Asked, *columns: Column[Any]) -> Sequence[Row[Any]]:
-    """Return a row for each file of an instance, in the order of series and Instance Number, newest first."""
-    order = (instance.c.series_id, instance.c.instance_number, instance.c.sop_instance_uid)
+    """Return a row for each file of an instance, in the order of series and Instance Number.
+
+    Of several files of one instance the newest comes first, and truncated ones last.
+    """
+    order = (
+        *(instance.c.series_id, instance.c.instance_number, instance.c.sop_instance_uid),
+        *(file.c.reason == Code.TRUNCATED, file.c.seen_ns.desc(), file.c.id.desc()),
+    )
     statement = select(instance.c.file_id, instance.c.sop_instance_uid, *columns).join_from(instance, file)
     statement = _narrowed(statement.join(series, series.c.id == instance.c.series_id), question)
     uids = question.texts("SOPInstanceUID")
     if uids and len(uids) <= MOST_UIDS_IN_ONE_QUERY and not any(map(has_wild_card, uids)):
         statement = statement.where(instance.c.sop_instance_uid.in_(uids))
     statement = statement.where(instance.c.sop_instance_uid != "")
-    return connection.execute(statement.order_by(*order, file.c.seen_ns.desc(), file.c.id.desc())).all()
+    return connection.execute(statement.order_by(*order)).all()
 
 
 def _growing(rows: Iterable[_T]) -> Iterator[list[_T]]:

@@ -128,6 +128,7 @@ class FileRef:
     """A DICOM data set that lies in a file and can be sent as it lies there.
 
     *offset* is where the data set starts (after preamble and file meta information), *length* its bytes.
+    *truncated* tells that the data set goes on beyond the end of the file.
     """
 
     path: Path
@@ -136,3 +137,4 @@ class FileRef:
     transfer_syntax_uid: str
     offset: int
     length: int
+    truncated: bool = False

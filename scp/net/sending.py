@@ -111,10 +111,13 @@ class StoreUser:
     def send(self, ref: FileRef) -> Sent:
         """Send one instance and return what is said of it.
 
-        Without a context for it, or when the file cannot be read, that is our word (0x0122, 0x0110).
+        Without a context for it, or when the file is not whole or cannot be read, that is our word (0x0122,
+        0x0110).
         Raises ``PeerFailed`` when the association is lost, ``Cancelled`` while it is converted or its
         response awaited.
         """
+        if ref.truncated:  # the receiver would abort, and get nothing of what comes behind it
+            return Sent(ref, PROCESSING_FAILURE, "truncated: the stored file ends within its data set")
         context = self._context_for(ref)
         if context is None:
             syntax = UID(ref.transfer_syntax_uid).name

@@ -321,6 +321,23 @@ def test_a_retrieve_that_names_nothing_is_refused(filled: Archive) -> None:
         filled.refs("STUDY", identifier("STUDY", PatientName="*"))
 
 
+def test_a_truncated_copy_that_came_later_does_not_stand_for_the_whole_image(
+    filled: Archive, ask: Ask
+) -> None:
+    question = identifier("STUDY", StudyInstanceUID="1.3")
+    (whole,) = filled.refs("STUDY", question)
+    cut = filled.root / "copied" / "cut.dcm"
+    cut.parent.mkdir()
+    cut.write_bytes(whole.path.read_bytes()[:-10])
+    filled.reindex()
+    (ref,) = filled.refs("STUDY", question)
+    assert (ref.path, ref.truncated) == (whole.path, False)
+    whole.path.unlink()
+    filled.reindex()
+    (ref,) = filled.refs("STUDY", question)
+    assert (ref.path, ref.truncated) == (cut, True)
+
+
 def test_long_lists_of_uids_are_answered(filled: Archive) -> None:
     uids = [f"2.{number}" for number in range(12_000)]
     assert len(filled.refs("STUDY", identifier("STUDY", StudyInstanceUID=[*uids, "1.2"]))) == 2

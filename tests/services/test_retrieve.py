@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -318,6 +319,20 @@ def test_some_failures_are_a_warning_that_names_them(start_node: StartNode, tmp_
     assert (final.Status, counts(final)) == (0xB000, (None, 2, 2, 0))
     assert listed is not None and sorted(listed.FailedSOPInstanceUIDList) == doomed
     assert final.ErrorComment.startswith("2 of 4 failed: 0xA700")
+
+
+def test_a_truncated_image_fails_alone_and_the_others_are_sent(start_node: StartNode, tmp_path: Path) -> None:
+    pair = Pair(start_node)
+    pair.fill(series(4), tmp_path / "in")
+    archive, cut = pair.node.archive, sorted(pair.node.archive.stored)[1]
+    refs = archive.refs
+    archive.refs = lambda *asked: [
+        replace(ref, truncated=ref.sop_instance_uid == cut) for ref in refs(*asked)
+    ]
+    final, listed = move(pair.node)[-1]
+    assert (final.Status, counts(final)) == (0xB000, (None, 3, 1, 0))
+    assert listed is not None and listed.FailedSOPInstanceUIDList == cut
+    assert final.ErrorComment.startswith("1 of 4 failed: 0x0110 truncated")
 
 
 def test_warnings_of_the_receiver_are_counted_and_not_listed(start_node: StartNode, tmp_path: Path) -> None:
