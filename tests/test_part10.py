@@ -452,6 +452,15 @@ def test_a_reference_to_what_is_no_dicom_raises(tmp_path: Path) -> None:
         file_ref(tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    ("begin", "kind"), [(b"PK\x03\x04", "zip archive"), (b"\x1f\x8b\x08\0", "gzip file")]
+)
+def test_a_packed_file_is_told_to_be_unpacked(tmp_path: Path, begin: bytes, kind: str) -> None:
+    (tmp_path / "x").write_bytes(begin + bytes(1000))
+    (facts,) = read_facts(tmp_path / "x")
+    assert (facts.reason, facts.detail) == (Code.NOT_DICOM, f"a {kind}; unpack it")
+
+
 # against pydicom, and against damage
 
 

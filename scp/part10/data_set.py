@@ -164,6 +164,16 @@ def native_bytes(header: Header) -> int:
     return (values * bits + 7) // 8
 
 
+PACKED: Final = {b"PK\x03\x04": "a zip archive; unpack it", b"\x1f\x8b": "a gzip file; unpack it"}
+"""What images often come in, by how such a file begins."""
+
+
+def _what_it_is(data: bytes) -> str:
+    """Return what a file is that is no DICOM file."""
+    packed = (said for begin, said in PACKED.items() if data.startswith(begin))
+    return next(packed, "neither DICM at byte 128 nor a data element at the start")
+
+
 def open_data_set(read_at: ReadAt, size: int) -> DataSet:
     """Find preamble, File Meta Information and encoding of a file; raises ``NotDicom``."""
     data = read_at(0, FIRST_WINDOW_BYTES)
@@ -172,7 +182,7 @@ def open_data_set(read_at: ReadAt, size: int) -> DataSet:
     stated = _uid(meta.get(TRANSFER_SYNTAX_UID, b""))
     first = data[start : start + 8]
     if not meta and not _begins_a_data_set(first, size - start):
-        raise NotDicom("neither DICM at byte 128 nor a data element at the start")
+        raise NotDicom(_what_it_is(data))
     encoding = encoding_of(stated, first)
     plain = encoding != encoding_of(stated) and (stated in _PLAIN.values())
     syntax = _PLAIN[encoding] if plain or not stated else stated
