@@ -52,15 +52,18 @@ def import_(
       mpr-scp import /media/cdrom --batch cd-of-monday --config config/node.toml
     """
     with _archive(config) as archive, _told("importing") as told:
+        root = archive.root
         summary = archive.import_paths(paths, batch, told)
     if as_json:
         left = [
             {"path": str(path), "reason": reason, "detail": detail} for path, reason, detail in summary.left
         ]
         conflicting = list(map(str, summary.conflicts))
-        print_json({"counts": dict(summary.counts), "left": left, "conflicts": conflicting})
+        counts = dict(summary.counts)
+        print_json({"archive": str(root), "counts": counts, "left": left, "conflicts": conflicting})
     else:
-        print(", ".join(f"{outcome} {count}" for outcome, count in summary.counts.items()) or "no files")
+        outcomes = ", ".join(f"{outcome} {count}" for outcome, count in summary.counts.items())
+        print(f"{outcomes or 'no files'}; the archive is {root}")
         for path, reason, detail in summary.left:
             print(f"{path}: {reason}{f': {detail}' if detail else ''}")
         for path in summary.conflicts:

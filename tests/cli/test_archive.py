@@ -40,6 +40,7 @@ def stored(tmp_path: Path) -> list[Path]:
 def test_import_takes_what_is_dicom_and_names_what_it_leaves(run, messy, tmp_path):
     code, out, _ = run("import", messy, "--batch", "cd")
     assert code == 0
+    assert out.splitlines()[0].endswith(f"; the archive is {tmp_path / 'archive'}")
     assert "stored 3" in out
     assert f"{messy / 'autorun.inf'}: not-dicom" in out
     assert {path.relative_to(tmp_path / "archive").parts[0] for path in stored(tmp_path)} == {"cd"}
@@ -66,6 +67,7 @@ def test_dicom_that_cannot_be_taken_fails_and_what_is_no_dicom_does_not(run, mes
 def test_import_as_json_counts_by_outcome(run, messy):
     report = json.loads(run("import", messy, "--json")[1])
     assert report["counts"] == {"stored": 3, "not-dicom": 1}
+    assert Path(report["archive"]).is_dir()
     assert [Path(row["path"]).name for row in report["left"]] == ["autorun.inf"]
 
 
