@@ -23,11 +23,12 @@ from scp.cli.options import (
     Silence,
 )
 from scp.cli.output import NotAllDone, print_json, progress
-from scp.errors import NotDicom
+from scp.errors import Code, NotDicom
 from scp.model import counted
 
 if TYPE_CHECKING:
     from scp.config import Peer
+    from scp.model import FileRef
     from scp.net.queries import Retrieved, RetrieveFailed
     from scp.net.requestor import Requestor
     from scp.net.sending import Sent
@@ -71,7 +72,7 @@ def send(
     ] = 30.0,
     as_json: AsJSON = False,
 ) -> None:
-    """Send files (C-STORE), each as the bytes that it is; what is no DICOM file is left out and counted.
+    """Send files (C-STORE), each as the bytes that it is; what is no DICOM instance is left out.
 
     \b
     Example:
@@ -80,12 +81,16 @@ def send(
     from scp.part10 import file_ref
 
     requestor, peer = _ends(host, port, aec, aet, deadline)
-    refs, left_out = [], []
+    left_out: list[Path] = []
+    refs: list[FileRef] = []
+    directories: list[FileRef] = []
     for path in _files(paths):
         try:
-            refs.append(file_ref(path))
+            ref = file_ref(path)
         except NotDicom:
             left_out.append(path)
+            continue
+        (directories if _is_directory(ref) else refs).append(ref)
     results: list[Sent] = []
     with progress("sending") as advance:
         for sent in requestor.store(peer, refs, deadline_s=deadline):
@@ -97,17 +102,20 @@ def send(
             {
                 "sent": len(results) - len(failed),
                 "failed": list(map(_sent_json, failed)),
-                "left_out": list(map(str, left_out)),
+                "left_out": list(map(str, [*left_out, *(ref.path for ref in directories)])),
             }
         )
     else:
         print(f"sent {len(results) - len(failed)} of {len(refs)}", end="")
         print(f"; not DICOM: {counted(len(left_out), 'file')}" if left_out else "")
+        for ref in directories:
+            print(f"{ref.path}: left out: it is a DICOMDIR")
     if failed:
         why = _status(failed[0].status, failed[0].error_comment)
         raise NotAllDone(f"not taken: {len(failed)} of {len(refs)}; {failed[0].ref.path}: {why}")
     if not refs:
-        found = f"{counted(len(left_out), 'file')} found, not DICOM" if left_out else "no file found"
+        count = len(left_out) + len(directories)
+        found = f"{counted(count, 'file')} found, no DICOM instance" if count else "no file found"
         raise NotAllDone(f"no DICOM file to send: {found}; name an image, or a folder with images")
 
 
@@ -242,6 +250,15 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield from sorted(entry for entry in path.rglob("*") if entry.is_file())
         else:
             yield path
+
+
+def _is_directory(ref: "FileRef") -> bool:
+    """Tell whether a file is the directory of a medium, which is no instance and is not sent (PS3.10 8)."""
+    from scp.part10 import read_facts
+
+    if ref.sop_instance_uid:
+        return False
+    return any(facts.reason == Code.NOT_AN_IMAGE for facts in read_facts(ref.path))
 
 
 def _to_its_end(retrieve: "Callable[[], Retrieved]") -> "Retrieved | RetrieveFailed":

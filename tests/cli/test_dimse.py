@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MediaStorageDirectoryStorage, RLELossless
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, evt
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
@@ -122,6 +122,28 @@ def test_send_takes_folders_and_leaves_out_what_is_no_dicom(run, twin, tmp_path)
     assert [ds.InstanceNumber for ds in twin.stored] == [1, 2, 3]
 
 
+def test_send_leaves_out_the_directory_of_a_medium_by_saying_what_it_is(run, twin, tmp_path):
+    write(image(), tmp_path / "cd" / "IMAGES" / "1")
+    directory = image()
+    del directory.SOPClassUID, directory.SOPInstanceUID
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    directory.save_as(tmp_path / "cd" / "DICOMDIR")
+    code, out, _ = run("send", tmp_path / "cd")
+    told = f"sent 1 of 1\n{tmp_path / 'cd' / 'DICOMDIR'}: left out: it is a DICOMDIR\n"
+    assert (code, out, len(twin.stored)) == (0, told, 1)
+    assert json.loads(run("send", tmp_path / "cd", "--json")[1])["left_out"] == [
+        str(tmp_path / "cd" / "DICOMDIR")
+    ]
+
+
+def test_an_image_that_names_no_instance_is_not_left_out_in_silence(run, twin, tmp_path):
+    nameless = image()
+    del nameless.SOPInstanceUID
+    nameless.save_as(tmp_path / "nameless.dcm")
+    assert run("send", tmp_path / "nameless.dcm")[0] == 1
+
+
 def test_what_is_not_taken_is_counted_and_fails(run, twin, tmp_path):
     twin.store_status = 0xA700
     path = write(image(), tmp_path / "one.dcm")
@@ -148,7 +170,7 @@ def test_where_there_is_no_dicom_to_send_that_is_said_and_fails(run, twin, tmp_p
     assert (code, "no DICOM file to send: no file found; name an image" in err) == (1, True)
     (tmp_path / "empty" / "notes.txt").write_text("no image")
     code, _, err = run("send", tmp_path / "empty")
-    assert (code, "no DICOM file to send: 1 file found, not DICOM; name an image" in err) == (1, True)
+    assert (code, "no DICOM file to send: 1 file found, no DICOM instance; name an image" in err) == (1, True)
 
 
 def test_find_prints_each_answer(run, twin):
