@@ -29,7 +29,7 @@ from scp.archive.rejections import REJECTIONS_FOLDER, Rejections
 from scp.archive.scan import SETTLED_NS, Scan
 from scp.archive.series_homes import SeriesHomes
 from scp.archive.sweep import SeenFolder, Sweep
-from scp.errors import Code, IndexUnavailable, OutOfSpace
+from scp.errors import Code, ConfigurationError, IndexUnavailable, OutOfSpace
 from scp.model import WORK_FOLDER, FileFacts, FileRef, Header, Origin, Progress, Stored, is_legal_uid
 
 
@@ -42,6 +42,9 @@ def _make_work_folders(work: Path, *, durable: bool) -> None:
     for folder in changed if durable else ():
         with suppress(PermissionError):  # above the root we may have no business
             sync(folder)
+
+
+GIB = 1 << 30
 
 
 def _silent(_progress: Progress) -> None:
@@ -76,13 +79,19 @@ class Archive:
     def open(cls, settings: config.Archive, extra_keywords: Sequence[str] = ()) -> "Archive":
         """Open the archive, made where there is none; what a crash left in the spool is deleted.
 
-        *extra_keywords* are decoded beside ``model.HEADER_KEYWORDS``. Raises ``IndexUnavailable``,
-        ``OSError``.
+        *extra_keywords* are decoded beside ``model.HEADER_KEYWORDS``. Raises ``IndexUnavailable``, and
+        ``ConfigurationError`` where the root cannot be used.
         """
         root = Path(settings.root).absolute()
         work = root / WORK_FOLDER
-        _make_work_folders(work, durable=settings.durable)
-        recover.empty_spool(work / "spool")
+        try:
+            _make_work_folders(work, durable=settings.durable)
+            recover.empty_spool(work / "spool")
+        except OSError as error:
+            raise ConfigurationError(
+                f"archive.root: {root} cannot be used: {error.strerror}; name a folder in which this user "
+                "may make and write files"
+            ) from error
         keywords = tuple(extra_keywords)
         return cls(settings, root, IndexDatabase.open(settings.database, work, keywords), keywords)
 
@@ -149,7 +158,8 @@ class Archive:
         free = status.f_bavail * status.f_frsize
         if free < self._settings.minimum_free:
             raise OutOfSpace(
-                f"{free} bytes are free, archive.minimum_free asks for {self._settings.minimum_free}"
+                f"{free / GIB:.1f} GiB are free at {self._root}, archive.minimum_free asks for "
+                f"{self._settings.minimum_free / GIB:.1f} GiB; free space, or lower it"
             )
 
     # the folders

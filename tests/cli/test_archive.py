@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,24 @@ def test_dicom_that_cannot_be_taken_fails_and_what_is_no_dicom_does_not(run, mes
     code, out, err = run("import", messy)
     assert (code, "stored 3" in out) == (1, True)
     assert err == f"mpr-scp: 1 DICOM file could not be taken, {messy}/illegal.dcm first\n"
+
+
+def test_a_root_that_cannot_be_made_is_named_by_its_key_with_what_to_do(run, messy, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for root in ("file", "file/deeper", "/proc/archive"):
+        (tmp_path / "node.toml").write_text(f'[archive]\nroot = "{root}"\n')
+        code, _, err = run("import", messy)
+        assert code == 1
+        assert err.startswith(f"mpr-scp: archive.root: {tmp_path / root} cannot be used: ")
+        assert "; name a folder in which this user may " in err
+
+
+def test_a_disk_that_is_too_full_says_how_full_and_what_to_do(run, messy, tmp_path):
+    (tmp_path / "node.toml").write_text('[archive]\nminimum_free = "900 TiB"\n')
+    code, _, err = run("import", messy)
+    assert code == 1
+    told = rf"\d+\.\d GiB are free at {tmp_path}/archive, archive.minimum_free asks for 921600.0 GiB; "
+    assert re.search(told + "free space, or lower it", err)
 
 
 def test_import_as_json_counts_by_outcome(run, messy):
