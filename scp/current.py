@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scp.errors import Code, Refused
-from scp.model import FileFacts, FolderReader, Header, MPRRequest, SelectionRules
+from scp.model import FileFacts, FolderReader, Header, MPRRequest, SelectionRules, counted
 from scp.selection import NoMiddleImage, current_of_series, select
 from scp.selection.identity import (
     OF_PATIENT,
@@ -140,7 +140,9 @@ def _current_of_folder(folder: Path, files: Sequence[FileFacts], rules: Selectio
     except NoMiddleImage as error:
         if not {facts.reason for facts in files} <= NO_IMAGE:
             raise
-        sentence = f"no DICOM image in {folder}: {_told(files)}; {NAME_ANOTHER}"
+        sub_folders = _sub_folders(folder)
+        rest = f", {sub_folders}" if sub_folders else f"; {NAME_ANOTHER}"
+        sentence = f"no DICOM image in {folder}: {_told(files)}{rest}"
         raise NoMiddleImage(replace(error.report, sentence=sentence)) from None
 
 
@@ -158,11 +160,18 @@ def _is_directory(facts: FileFacts) -> bool:
 
 
 def _nothing_in(folder: Path) -> str:
-    below = sum(entry.is_dir() for entry in folder.iterdir())
-    if below:
-        them, each = ("it", "sub-folder") if below == 1 else ("one of them", "sub-folders")
-        return f"no files directly in {folder}, {below} {each}; name {them}"
+    sub_folders = _sub_folders(folder)
+    if sub_folders:
+        return f"no files directly in {folder}, {sub_folders}"
     return f"the folder {folder} is empty; {NAME_ANOTHER}"
+
+
+def _sub_folders(folder: Path) -> str:
+    """Return how many sub-folders there are, and to name one; nothing where there are none."""
+    below = sum(entry.is_dir() for entry in folder.iterdir())
+    if not below:
+        return ""
+    return f"{counted(below, 'sub-folder')}; name {'it' if below == 1 else 'one of them'}"
 
 
 def _best_copy(copies: Sequence[FileFacts], holdings: Holdings) -> FileFacts:

@@ -253,6 +253,10 @@ def test_a_dicomdir_is_told_of_by_name_where_a_folder_holds_no_image(run, tmp_pa
     assert f"no DICOM image in {tmp_path}: a DICOMDIR; name" in run("explain", tmp_path)[2]
     (tmp_path / "notes.txt").write_text("no image")
     assert f"no DICOM image in {tmp_path}: not-dicom 1 and a DICOMDIR; name" in run("explain", tmp_path)[2]
+    for name in ("IMAGES", "VIEWER"):
+        (tmp_path / name).mkdir()
+    told = run("explain", tmp_path)[2]
+    assert told.endswith(": not-dicom 1 and a DICOMDIR, 2 sub-folders; name one of them\n")
 
 
 def test_images_that_are_missing_at_an_end_without_a_number_are_counted(run, folder):
