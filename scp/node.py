@@ -16,7 +16,7 @@ from pydicom import config as pydicom_config
 from scp.archive import Archive, Claim, ResultCache
 from scp.completion import PeerStates, PeerTransport, Surroundings
 from scp.config import Config
-from scp.errors import Cancelled, IndexUnavailable
+from scp.errors import Cancelled, IndexChanged, IndexUnavailable
 from scp.isolation import local
 from scp.isolation.budget import MemoryBudget
 from scp.model import FileFacts, Progress
@@ -41,6 +41,8 @@ SWEEP_END_S = 5.0
 
 SWEEP_EVERY_S = 30.0
 """How often the archive is looked through for what people copied in."""
+
+NEXT_SWEEP = f"the next one, in {SWEEP_EVERY_S:.0f} s, goes on"
 
 NEEDS_RESTART = (
     "node.host",
@@ -143,11 +145,13 @@ class Node:
                 self._archive.sweep(self._until_stopping)
             except Cancelled:
                 return
+            except IndexChanged:
+                LOGGER.info("the sweep of the archive met a change by another process; %s", NEXT_SWEEP)
             except (IndexUnavailable, OSError) as error:
                 why = error.strerror if isinstance(error, OSError) else error
-                LOGGER.warning("the sweep of the archive stopped early: %s", why)
+                LOGGER.warning("the sweep of the archive stopped early: %s; %s", why, NEXT_SWEEP)
             except Exception as error:
-                LOGGER.error("the sweep of the archive failed: %s", type(error).__name__)
+                LOGGER.error("the sweep of the archive failed: %s; %s", type(error).__name__, NEXT_SWEEP)
             self._stopping.wait(SWEEP_EVERY_S)
 
     def _until_stopping(self, _progress: Progress) -> None:

@@ -42,6 +42,7 @@ def serve(config: ConfigFile = None) -> None:
         print(_where(node), flush=True)
         while signals.get() == signal.SIGHUP:
             _reload(node, config)
+    logging.getLogger(__name__).info("stopped")
 
 
 def _where(node: "Node") -> str:

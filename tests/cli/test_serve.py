@@ -60,6 +60,7 @@ def test_sigterm_and_sigint_end_it_well(config):
         served = Served(config)
         with served.process:
             served.process.send_signal(number)
+            assert served.says("stopped")
             assert served.process.wait(30) == 0
 
 
