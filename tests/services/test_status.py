@@ -9,7 +9,7 @@ from scp import errors
 from scp.errors import BadRequest, Code, MprScpError, PeerFailed, Refused
 from scp.model import FileFacts, SelectionReport, SelectionRules
 from scp.net.queries import Retrieved, RetrieveFailed
-from scp.selection import MissingInstances, NoMiddleImage
+from scp.selection import MissingInstances, NoMiddleImage, TooFewImages
 from scp.services.status import CODE_OF_ERROR, STATUS_OF_CODE, STATUS_OF_ERROR, outcome_of
 
 OWN = {0xC000, 0xC001, *range(0xC010, 0xC01D), 0xC020, 0xC021, 0xC022, 0xC0FF}
@@ -32,6 +32,7 @@ def test_every_error_of_the_tree_has_a_status(cls: type[MprScpError]) -> None:
         Refused: lambda: Refused(Code.DEADLINE, "x"),
         BadRequest: lambda: BadRequest("Rows", "x"),
         MissingInstances: lambda: MissingInstances("x", "1 of 12", ()),
+        TooFewImages: lambda: TooFewImages("x", "9 of 10", 9),
         RetrieveFailed: lambda: RetrieveFailed("x", Retrieved(0xA702)),
         NoMiddleImage: lambda: NoMiddleImage(
             SelectionReport(FileFacts(Path("x")), SelectionRules(), verdict=Code.NO_EXTENT)
