@@ -17,6 +17,7 @@ from sqlalchemy import Row, delete, func, select, update
 from scp.archive import alterations
 from scp.archive.alterations import Alteration, Content
 from scp.archive.digests import digest_row
+from scp.archive.duplicates import say_the_same, written
 from scp.archive.entries import ALL_COLUMNS, delete_file, note_conflict
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, folder, instance, series, stored
 from scp.archive.records import Digests, stamp_of_row
@@ -178,12 +179,22 @@ def note_conflicts_of(index: IndexDatabase, root: Path, sop_instance_uids: Colle
 def _note_if_different(index: IndexDatabase, root: Path, sop_instance_uid: str) -> bool:
     with index.reading() as connection:
         rows = connection.execute(ALL_COLUMNS.where(instance.c.sop_instance_uid == sop_instance_uid)).all()
-    contents: dict[str, set[Digests]] = {}
+    firsts: dict[str, tuple[Row[Any], Digests]] = {}
     for row in rows:
-        with suppress(OSError):
-            contents.setdefault(row.transfer_syntax_uid, set()).add(digest_row(row, root)[1])
-    if all(len(digests) == 1 for digests in contents.values()):
+        with suppress(OSError):  # what is gone differs from nothing
+            digests = digest_row(row, root)[1]
+            first, first_digests = firsts.setdefault(row.transfer_syntax_uid, (row, digests))
+            if digests != first_digests and not _is_re_encoded(root, (first, first_digests), (row, digests)):
+                with index.writing() as connection:
+                    note_conflict(connection, sop_instance_uid)
+                return True
+    return False
+
+
+def _is_re_encoded(root: Path, one: tuple[Row[Any], Digests], other: tuple[Row[Any], Digests]) -> bool:
+    """Tell whether files whose bytes differ say the same. Raises ``OSError``."""
+    (row, digests), (other_row, other_digests) = one, other
+    if digests.pixel != other_digests.pixel:
         return False
-    with index.writing() as connection:
-        note_conflict(connection, sop_instance_uid)
-    return True
+    with written(root, row) as first, written(root, other_row) as second:
+        return say_the_same(first, second)

@@ -3,6 +3,7 @@
 One walk over the elements serves intake, the scan of folders and the sending of stored data sets.
 
 * ``header``   bytes -> raw elements and the place of Pixel Data; bounded in time and memory
+* ``content``  what a data set says, apart from how it is written down
 * ``values``   raw values -> numbers, text, DICOM JSON
 * ``frames``   functional groups of enhanced multi-frame images -> classic attributes, frame by frame
 * ``vrs``      tables of Value Representations
@@ -13,6 +14,7 @@ One walk over the elements serves intake, the scan of folders and the sending of
 Pixels are never decoded here.
 """
 
+from scp.part10.content import content_of
 from scp.part10.data_set import (
     DataSet,
     encoding_of,
@@ -31,6 +33,7 @@ __all__ = [
     "GrowingHeader",
     "ReadAt",
     "Walked",
+    "content_of",
     "encoding_of",
     "facts_of_data_set",
     "file_head",

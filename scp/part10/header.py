@@ -6,7 +6,7 @@ walks, and so ends soon for every input. It decodes nothing: ``scp.part10.values
 """
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final, NamedTuple
@@ -316,6 +316,29 @@ def walk_item(
     if running.run(data, 0, len(data), 0, encoding) != len(data):
         raise NotDicom("an item ends inside an element")
     return running.elements
+
+
+def every_element(data: bytes, encoding: Encoding, cut_at: int = -1) -> Iterator[tuple[int, int, RawElement]]:
+    """Yield tag, length as written and value of all elements, those after Pixel Data and repeated ones, too.
+
+    The value that should start at *cut_at* was cut out. Raises ``NotDicom``.
+    """
+    running, at = _Walk(()), 0
+    try:
+        while at < len(data):
+            tag, vr, length, value = running.head(data, at, encoding)
+            inner = IMPLICIT_LITTLE if vr == b"UN" else encoding
+            if value == cut_at:
+                at = value
+            elif length == UNDEFINED_LENGTH:
+                at = running.skip_sequence(data, value, inner)
+            else:
+                at = value + length
+            if at > len(data):
+                raise _Short
+            yield tag, length, RawElement(vr, data[value:at], inner)
+    except _Short:
+        raise NotDicom("the data set ends inside an element") from None
 
 
 def items(sequence: RawElement) -> list[bytes]:
