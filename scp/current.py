@@ -192,8 +192,10 @@ def _unknown(request: MPRRequest, holdings: Holdings) -> Refused:
         return Refused(
             Code.UNKNOWN_IMAGE, f"no image with the UID {uid} is in this archive; {SEND_IT}", "image"
         )
-    for facts in holdings.series_files(study, series)[:1]:
+    bearers = holdings.series_files(study, series)
+    for facts in bearers:
         agree_with_request(facts.header, request.stated)
+    if bearers:
         return Refused(
             Code.UNKNOWN_IMAGE,
             f"no image of the series {series} in this archive is of the patient who is meant; {SEND_IT}",
