@@ -20,6 +20,7 @@ Files are the truth, the index is a cache of them. What arrives comes through on
 * ``results``       finished reconstructions, kept under a budget
 * ``decisions``     what a person settles: conflicts, removals
 * ``alterations``   stored content that is not what it was
+* ``losses``        stored files that are gone
 * ``rejections``    what rejection notes refer to
 * ``recover``, ``imports``, ``arrivals``, ``digests``, ``birth_time``, ``apart``
 """

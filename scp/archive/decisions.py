@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, select
 
-from scp.archive import alterations
+from scp.archive import alterations, losses
 from scp.archive.durability import sync
 from scp.archive.entries import delete_file, rows_of_uid
 from scp.archive.index import IndexDatabase, absolute_path, conflict, file, stored
@@ -48,32 +48,41 @@ def keep(index: IndexDatabase, root: Path, sop_instance_uid: str, path: Path) ->
 
 
 def accept(index: IndexDatabase, root: Path, paths: Collection[Path]) -> tuple[Path, ...]:
-    """Take altered files at or below *paths* for right as they are; return which they were."""
+    """Take altered files at or below *paths* for right as they are, and lost ones for gone; return which."""
     with index.writing() as connection:
         rows = connection.execute(select(file).join(stored).where(stored.c.altered != "")).all()
-        accepted = [row for row in rows if any(_path(root, row).is_relative_to(path) for path in paths)]
+        accepted = [row for row in rows if _is_below(_path(root, row), paths)]
         for row in accepted:
             alterations.settle(connection, row.id)
-    return tuple(_path(root, row) for row in accepted)
+        given_up = [row for row in losses.all_of(connection) if _is_below(_path(root, row), paths)]
+        for row in given_up:
+            losses.forget(connection, row)
+    return tuple(_path(root, row) for row in (*accepted, *given_up))
 
 
 def remove(index: IndexDatabase, root: Path, sop_instance_uid: str) -> tuple[Path, ...]:
-    """Delete every file of an instance and return which they were.
+    """Delete every file of an instance and return which they were, those included that were lost.
 
     Raises ``Refused`` (unknown-image) where there is none, (duplicate-conflict) where one is not the
     node's to delete.
     """
     with index.writing() as connection:
         rows = rows_of_uid(connection, sop_instance_uid)
-        if not rows:
+        gone = [row for row in losses.all_of(connection) if row.sop_instance_uid == sop_instance_uid]
+        if not rows and not gone:
             raise Refused(Code.UNKNOWN_IMAGE, f"no file holds {sop_instance_uid}")
         _only_own(root, rows)
         paths = tuple(_path(root, row) for row in rows)
         for path in paths:
             path.unlink(missing_ok=True)
             sync(path.parent)
+        losses.forget_instance(connection, sop_instance_uid)
         _forget(connection, sop_instance_uid, rows)
-    return paths
+    return (*paths, *(_path(root, row) for row in gone))
+
+
+def _is_below(path: Path, places: Collection[Path]) -> bool:
+    return any(path.is_relative_to(place) for place in places)
 
 
 def _path(root: Path, row: Row[Any]) -> Path:

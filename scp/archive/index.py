@@ -44,7 +44,7 @@ from scp.archive.prepared import Prepared
 from scp.errors import IndexChanged, IndexUnavailable
 from scp.model import HEADER_KEYWORDS
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """An index of another version is rebuilt."""
 
 BUSY_TIMEOUT_S = 10.0
@@ -178,6 +178,18 @@ stored = Table(
 
 ``altered`` is empty while the index is made anew and the file is not read again yet.
 """
+
+lost = Table(
+    "lost",
+    metadata,
+    Column("folder", LargeBinary, primary_key=True),
+    Column("name", LargeBinary, primary_key=True),
+    Column("sop_instance_uid", String(64), nullable=False),
+    Column("noted_ns", BigInteger, nullable=False),
+    Column("told", Boolean, nullable=False),
+    Index("lost_uid", "sop_instance_uid"),
+)
+"""Files that the node wrote and that are gone, though nobody removed them; ``told`` once that was logged."""
 
 conflict = Table(
     "conflict",

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, delete, func, select, update
 
-from scp.archive import alterations
+from scp.archive import alterations, losses
 from scp.archive.alterations import Alteration, Content
 from scp.archive.digests import digest_row
 from scp.archive.duplicates import say_the_same, written
@@ -33,7 +33,7 @@ Report = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A file whose bytes are no longer those that were stored."""
+    """A file that is gone, or whose bytes are no longer those that were stored."""
 
     path: Path
     detail: str
@@ -93,7 +93,7 @@ def forget_gone(index: IndexDatabase, root: Path) -> None:
 
 
 def verify(index: IndexDatabase, root: Path, report: Report) -> Iterator[Damaged]:
-    """Read every indexed instance again and yield those that were altered, until that is settled.
+    """Read every indexed instance again and yield those that were altered or lost, until that is settled.
 
     Recorded are checksums not yet known, and what is altered, as by a scan: who stores the instance again
     must not be told that it is here. Raises ``IndexUnavailable``.
@@ -114,6 +114,9 @@ def verify(index: IndexDatabase, root: Path, report: Report) -> Iterator[Damaged
             if damage is not None:
                 yield damage
         report(Progress("verify", number, len(keys)))
+    with index.reading() as connection:
+        gone = losses.all_of(connection)
+    yield from (Damaged(absolute_path(root, row.folder, row.name), "it is gone") for row in gone)
 
 
 def _check(index: IndexDatabase, row: Row[Any], root: Path) -> Damaged | None:

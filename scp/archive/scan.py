@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select
 
-from scp.archive import alterations
+from scp.archive import alterations, losses
 from scp.archive.alterations import Alteration
 from scp.archive.entries import delete_file, insert_file, rows_of_folder, rows_of_uid
 from scp.archive.index import IndexDatabase, file, relative_bytes
@@ -194,10 +194,11 @@ class Scan:
         with self._index.writing() as connection:
             for name, fresh in found.fresh.items():
                 self._insert(connection, place, name, fresh)
-            for name in found.gone:
-                # a file filed since the folder was listed has a row that is newer than the list
-                if not os.path.lexists(path / os.fsdecode(name)):
-                    delete_file(connection, place, name)
+            # a file filed since the folder was listed has a row that is newer than the list
+            gone = {name for name in found.gone if not os.path.lexists(path / os.fsdecode(name))}
+            losses.note(connection, self._root, place, gone)
+            for name in gone:
+                delete_file(connection, place, name)
 
     def _insert(self, connection: Connection, place: bytes, name: bytes, fresh: _Fresh) -> None:
         read = fresh.read

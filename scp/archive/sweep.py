@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, select
 
+from scp.archive import losses
 from scp.archive.birth_time import birth_time_ns
 from scp.archive.entries import delete_file, forget_empty_series
 from scp.archive.index import IndexDatabase, absolute_path, file, folder, relative_bytes
@@ -86,6 +87,8 @@ class Sweep:
             self.unsettled |= refreshed.unsettled
             self._note_folder(place, status, row, trusted=not refreshed.unsettled)
         self._forget_folders(set(known) - seen)
+        if not self.unsettled:  # what was moved may not be indexed yet where it is now
+            losses.tell(self._index)
         return read
 
     def _known_folders(self) -> tuple[dict[bytes, Row[Any]], dict[bytes, list[bytes]]]:
@@ -140,6 +143,7 @@ class Sweep:
         with self._index.writing() as connection:
             for place in gone:
                 names = connection.scalars(select(file.c.name).where(file.c.folder == place)).all()
+                losses.note(connection, self._root, place, names)
                 for name in names:
                     delete_file(connection, place, name)
                 connection.execute(delete(folder).where(folder.c.path == place))

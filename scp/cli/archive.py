@@ -84,15 +84,17 @@ def import_(
 def verify(
     accept: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", exists=True, help="Take what was altered there for right from now on."),
+        typer.Option(
+            metavar="PATH", help="Take what was altered there for right, and what is gone for gone."
+        ),
     ] = None,
     config: ConfigFile = None,
     as_json: AsJSON = False,
 ) -> None:
     """Read every stored image again and compare it with its checksum.
 
-    What was altered is told each time, until the file is put back, accepted, kept beside another version by
-    conflicts keep, or removed.
+    What was altered, or is gone though nobody removed it, is told each time, until the file is put back or
+    stored anew, accepted, kept beside another version by conflicts keep, or removed.
 
     \b
     Example:
@@ -112,7 +114,7 @@ def verify(
         print("\n".join([summary, *told_apart, *(f"{each.path}: {each.detail}" for each in damaged)]))
     if damaged:
         raise NotAllDone(
-            f"{len(damaged)} of {counted(count, 'instance')} not as stored; see above. "
+            f"{counted(len(damaged), 'instance')} not as stored; see above. "
             "Put the files back, or say that they are right by --accept PATH"
         )
 

@@ -264,7 +264,7 @@ def test_what_is_accepted_is_right_from_then_on_and_nothing_beside_it(archive: A
 
 
 @pytest.mark.parametrize("change", [pixel, header])
-def test_an_altered_file_that_is_removed_or_deleted_by_hand_is_settled(
+def test_an_altered_file_that_is_removed_is_settled_and_one_deleted_by_hand_is_lost(
     archive: Archive, store: Store, change: Callable[[bytes], bytes]
 ) -> None:
     removed, deleted, _ = (store(ds).path for ds in series(3))
@@ -274,7 +274,7 @@ def test_an_altered_file_that_is_removed_or_deleted_by_hand_is_settled(
     archive.remove(UID)
     deleted.unlink()
     archive.read_folder(deleted.parent)
-    assert damaged(archive) == []
+    assert [(each.path, each.detail) for each in archive.verify()] == [(deleted, "it is gone")]
 
 
 def test_what_an_altered_file_says_is_found_and_what_is_told_of_it_is_only_what_the_scan_found(

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scp.archive import Archive
 from scp.cli import main
+from scp.config import load
 from tests.builders import image, series, write
 
 
@@ -105,7 +107,7 @@ def test_a_changed_pixel_is_named_and_fails(run, messy, tmp_path):
     code, out, err = run("verify")
     assert code == 1
     assert f"{path}: " in out
-    assert "1 of 3 instances not as stored" in err
+    assert "1 instance not as stored" in err
 
 
 def test_what_was_altered_is_told_until_it_is_accepted(run, messy, tmp_path):
@@ -123,6 +125,22 @@ def test_what_was_altered_is_told_until_it_is_accepted(run, messy, tmp_path):
         "accepted": [str(other)],
     }
     assert run("verify")[:2] == (0, "1 instance, all as stored\n")
+
+
+def test_what_is_gone_is_told_until_it_is_accepted(run, messy, tmp_path):
+    run("import", messy)
+    gone, kept, _ = stored(tmp_path)
+    gone.unlink()
+    os.utime(kept, (1e9, 1e9))
+    with Archive.open(load(tmp_path / "node.toml").archive) as archive:
+        archive.sweep()
+    code, out, err = run("verify")
+    assert (code, f"{gone}: it is gone" in out, "--accept" in err) == (1, True, True)
+    assert run("verify", "--accept", gone)[:2] == (
+        0,
+        f"2 instances, all as stored\naccepted: {gone}\n",
+    )
+    assert run("verify")[0] == 0
 
 
 def test_reindex_finds_what_the_files_say(run, messy, tmp_path):
