@@ -20,6 +20,11 @@ FIRST_ITEM: Final = b"\xfe\xff\x00\xe0"
 
 DATA_SET_TRAILING_PADDING: Final = 0xFFFCFFFC
 
+LEADING_SPACES_COUNT: Final = frozenset({"LT", "ST", "UC", "UR", "UT"})
+
+ESCAPE: Final = b"\x1b"
+"""Begins another character set, in which a backslash may be half a character."""
+
 Said = list[tuple[int, bytes, Any]]
 """Tag, VR as written, and value of each element; the value of a sequence is a list of its items."""
 
@@ -54,4 +59,12 @@ def _value(tag: int, length: int, element: RawElement, depth: int) -> Any:
         return [_elements(item, element.encoding, -1, depth + 1) for item in items(element)]
     if length == UNDEFINED_LENGTH:
         return items(element)
-    return element.value.rstrip(b" \0") if vr in TEXT_VRS else element.value
+    return _without_padding(vr, element.value) if vr in TEXT_VRS else element.value
+
+
+def _without_padding(vr: str, text: bytes) -> bytes:
+    """Return text without what PS3.5 6.2 lets a writer add: of each value, where bytes tell where it ends."""
+    text = text.rstrip(b" \0")
+    if vr in LEADING_SPACES_COUNT or ESCAPE in text or not text.isascii():
+        return text
+    return b"\\".join(value.strip(b" ") for value in text.split(b"\\"))

@@ -29,6 +29,7 @@ def code(value: str, *nested: Dataset) -> Dataset:
 def rich(deepest: str = "T-1") -> Dataset:
     """Return an image with sequences in sequences, private elements, and an icon with pixels of its own."""
     ds = image()
+    ds.ImageComments = "none"
     ds.ProcedureCodeSequence = Sequence([code("A", code("B"), code("C", code(deepest))), code("D")])
     icon = Dataset()
     icon.Rows = icon.Columns = 2
@@ -54,6 +55,8 @@ def undefined_lengths(ds: Dataset) -> Dataset:
 
 def with_longer_padding(ds: Dataset) -> Dataset:
     ds.PatientName = "Roe^Jane    "
+    ds.KVP = "   120"
+    ds.ImageType = ["ORIGINAL ", " PRIMARY", "AXIAL"]
     ds[0xFFFCFFFC].value = bytes(40)
     return ds
 
@@ -89,6 +92,7 @@ CHANGES: Final[dict[str, Callable[[Dataset], object]]] = {
     "emptied": lambda ds: setattr(ds, "SeriesDescription", ""),
     "taken out": lambda ds: delattr(ds, "SeriesDescription"),
     "number": lambda ds: setattr(ds, "KVP", "120.0"),
+    "leading space of free text": lambda ds: setattr(ds, "ImageComments", " none"),
     "pixel": lambda ds: setattr(ds, "PixelData", bytes(len(ds.PixelData))),
 }
 
