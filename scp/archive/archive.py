@@ -310,6 +310,19 @@ class Archive:
             if len(found) > 1
         }
 
+    def what_differs(self, sop_instance_uid: str) -> str:
+        """Return in what the files of a conflict differ: ``header``, ``Pixel Data``, or both.
+
+        Empty where one of them was not digested yet.
+        """
+        with self._index.reading() as connection:
+            rows = rows_of_uid(connection, sop_instance_uid)
+        if not all(row.header_sha256 for row in rows):
+            return ""
+        headers, pixels = {row.header_sha256 for row in rows}, {row.pixel_sha256 for row in rows}
+        parts = (("header", headers), ("Pixel Data", pixels))
+        return " and ".join(name for name, digests in parts if len(digests) > 1)
+
     def keep(self, sop_instance_uid: str, path: Path) -> tuple[Path, ...]:
         """Settle a conflict for *path*, set the other contents aside and return where; raises ``Refused``."""
         return decisions.keep(self._index, self._root, sop_instance_uid, path)

@@ -146,11 +146,13 @@ def list_conflicts(config: ConfigFile = None, as_json: AsJSON = False) -> None:
     """
     with _archive_that_is_there(config) as archive:
         found = archive.conflicts()
+        differs = {uid: archive.what_differs(uid) for uid in found}
     if as_json:
         print_json({uid: list(map(str, paths)) for uid, paths in found.items()})
         return
     for uid, paths in found.items():
-        print("\n".join([uid, *(f"  {path}" for path in paths)]))
+        first = f"{uid}: {differs[uid]}" if differs[uid] else uid
+        print("\n".join([first, *(f"  {path}" for path in paths)]))
     print(counted(len(found), "conflict"))
 
 

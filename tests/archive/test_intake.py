@@ -18,7 +18,7 @@ from scp.archive import Archive
 from scp.archive.recover import note_conflicts
 from scp.errors import IdentityMismatch, IndexUnavailable, OutOfSpace, StoreRefused, Unparseable
 from tests.archive.conftest import Store, sent, store_into
-from tests.builders import image, series, uid, write
+from tests.builders import image, ramp, series, uid, write
 
 Listing = Callable[[], list[Path]]
 
@@ -107,6 +107,14 @@ def test_same_uid_with_other_content_keeps_both_and_lists_them(archive: Archive,
     assert archive.conflicts() == {first.sop_instance_uid: (second.path, first.path)}
     assert first.path.parent == second.path.parent
     assert len(archive.instance_files(first.sop_instance_uid)) == 2
+
+
+def test_what_differs_is_told_of_a_conflict(archive: Archive, store: Store) -> None:
+    uids = [store(image(k)).sop_instance_uid for k in range(3)]
+    store(image(0, SeriesDescription="Other"))
+    store(image(1, pixels=ramp(5, 8, 10)))
+    store(image(2, pixels=ramp(5, 8, 10), SeriesDescription="Other"))
+    assert [archive.what_differs(each) for each in uids] == ["header", "Pixel Data", "header and Pixel Data"]
 
 
 def test_queries_and_retrieves_serve_the_newest_of_two(archive: Archive, store: Store) -> None:

@@ -165,7 +165,7 @@ def conflict(run, tmp_path) -> tuple[str, list[Path]]:
 def test_conflicts_are_listed_with_their_files(run, conflict):
     uid, files = conflict
     first, *rest = run("conflicts", "list")[1].splitlines()
-    assert (first, rest[-1]) == (uid, "1 conflict")
+    assert (first, rest[-1]) == (f"{uid}: header", "1 conflict")
     assert {line.strip() for line in rest[:-1]} == set(map(str, files))
 
 
