@@ -105,6 +105,7 @@ def verify(
         accepted = archive.accept([path.absolute() for path in accept or ()])
         damaged = [each for each in damaged if each.path not in accepted]
         count = archive.instance_count()
+    idle = [path for path in accept or () if not any(p.is_relative_to(path.absolute()) for p in accepted)]
     if as_json:
         rows = [{"path": str(each.path), "detail": each.detail} for each in damaged]
         print_json({"instances": count, "damaged": rows, "accepted": list(map(str, accepted))})
@@ -116,6 +117,10 @@ def verify(
         raise NotAllDone(
             f"{counted(len(damaged), 'instance')} not as stored; see above. "
             "Put the files back, or say that they are right by --accept PATH"
+        )
+    if idle:
+        raise NotAllDone(
+            f"nothing waits to be accepted at {', '.join(map(str, idle))}; is it in this archive?"
         )
 
 

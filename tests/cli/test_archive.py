@@ -127,6 +127,12 @@ def test_what_was_altered_is_told_until_it_is_accepted(run, messy, tmp_path):
     assert run("verify")[:2] == (0, "1 instance, all as stored\n")
 
 
+def test_to_accept_what_nobody_doubts_is_told(run, messy, tmp_path):
+    run("import", messy)
+    code, _, err = run("verify", "--accept", tmp_path / "mistyped")
+    assert (code, f"nothing waits to be accepted at {tmp_path / 'mistyped'}" in err) == (1, True)
+
+
 def test_what_is_gone_is_told_until_it_is_accepted(run, messy, tmp_path):
     run("import", messy)
     gone, kept, _ = stored(tmp_path)

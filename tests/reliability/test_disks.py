@@ -18,7 +18,7 @@ import pytest
 
 from scp.archive import Archive, filing, index, intake, layout
 from scp.archive.series_homes import SeriesHomes
-from scp.errors import IndexUnavailable, OutOfSpace, StoreRefused
+from scp.errors import ConfigurationError, IndexUnavailable, OutOfSpace, StoreRefused
 from scp.model import Stored
 from tests.archive.conftest import sent, store_into
 from tests.builders import SERIES_UID, STUDY_UID, image, series, uid, write, write_series
@@ -318,7 +318,7 @@ def _refuses_to_start(root: Path) -> bool:
     Its index lies elsewhere: what is refused is what can keep no instance.
     """
     root.chmod(0o555)
-    with tempfile.TemporaryDirectory() as elsewhere, suppress(PermissionError):
+    with tempfile.TemporaryDirectory() as elsewhere, suppress(ConfigurationError):
         settings = settings_of(root).model_copy(update={"database": f"sqlite:///{elsewhere}/index"})
         Archive.open(settings).close()
         return False
