@@ -6,6 +6,7 @@ edges (C.7.6.1.1.1). It is a picture to see whether planes are right, not one to
 """
 
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cache
@@ -261,4 +262,4 @@ def _saved_fast(picture: Image.Image, sheet: Path) -> None:
     """Write *picture* as PNG; gray levels as a palette, for which Pillow does not try five filters a row."""
     if picture.mode == "L":
         picture.putpalette(bytes(level for level in range(256) for _ in "RGB"))
-    picture.save(sheet, compress_level=FAST)
+    picture.save(sheet, compress_level=FAST, compress_type=zlib.Z_RLE)

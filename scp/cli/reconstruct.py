@@ -84,11 +84,12 @@ PolicyChoice = Annotated[
 
 
 def load_ahead() -> None:
-    """Have another process load the kernels, while this one reads its command line, imports and selects."""
+    """Have other processes load the kernels and wait, while this one reads its command line and selects."""
     gc.set_threshold(NEW_OBJECTS)
     from scp.isolation import local
 
     local.start(preload="scp.preload")
+    local.ready()
 
 
 def _direction(text: str) -> Direction:

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
@@ -47,6 +48,19 @@ class Limits:
     deadline_key: str = "reconstruction.deadline"
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A process that waits for its work in *gives*, and says in *items* what it yields."""
+
+    process: ForkServerProcess
+    gives: Connection
+    items: Connection
+
+
+_waiting: list[Future[_Child]] = []
+"""The children that :func:`ready` made, one for each call, and that nobody has taken yet."""
+
+
 def start(preload: str) -> None:
     """Start the fork server with the module *preload* imported in it, so that the first child is soon there.
 
@@ -54,6 +68,41 @@ def start(preload: str) -> None:
     """
     multiprocessing.get_context("forkserver").set_forkserver_preload([preload])
     _ensure_fork_server()
+
+
+def ready() -> None:
+    """Have a child wait for the next :func:`run`, made while the caller goes on: it works at once then."""
+    made: Future[_Child] = Future()
+
+    def make() -> None:
+        try:
+            made.set_result(_child())
+        except Exception as error:  # whoever takes it makes another, and is told
+            made.set_exception(error)
+
+    _waiting.append(made)
+    threading.Thread(target=make, name="ready", daemon=True).start()
+
+
+def _child() -> _Child:
+    _ensure_fork_server()
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe(duplex=False)
+    takes, gives = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(theirs, takes), daemon=True)
+    process.start()
+    theirs.close()
+    takes.close()
+    return _Child(process, gives, ours)
+
+
+def _taken() -> _Child:
+    """Return a child that waits, if there is one that lives, or a new one."""
+    with suppress(IndexError):
+        waiting = _waiting.pop()
+        if waiting.exception() is None and waiting.result().process.is_alive():
+            return waiting.result()
+    return _child()
 
 
 def _ensure_fork_server() -> None:
@@ -78,30 +127,24 @@ def run(
     died or ran out of memory, ``Refused(deadline)`` and ``Cancelled``. The child is gone when this ends,
     however it ends.
     """
-    _ensure_fork_server()
-    context = multiprocessing.get_context("forkserver")
-    ours, theirs = context.Pipe(duplex=False)
-    takes_job, gives_job = context.Pipe(duplex=False)
-    child = context.Process(target=_work, args=(theirs, takes_job, function, limits), daemon=True)
-    child.start()
-    theirs.close()
-    takes_job.close()
-    giving = threading.Thread(target=_give, args=(gives_job, pickle.dumps(job)), name="giving", daemon=True)
+    child = _taken()
+    work = pickle.dumps((function, job, limits))
+    giving = threading.Thread(target=_give, args=(child.gives, work), name="giving", daemon=True)
     giving.start()
     try:
-        yield from _receive(ours, child, limits, cancelled)
+        yield from _receive(child.items, child.process, limits, cancelled)
     finally:
-        child.kill()
-        child.join()
-        child.close()
+        child.process.kill()
+        child.process.join()
+        child.process.close()
         giving.join()
-        ours.close()
+        child.items.close()
 
 
-def _give(pipe: Connection, job: bytes) -> None:
-    """Hand a job over; a pipe holds 64 KiB, and a child that hangs before it reads must not hold us."""
+def _give(pipe: Connection, work: bytes) -> None:
+    """Hand work over; a pipe holds 64 KiB, and a child that hangs before it reads must not hold us."""
     with pipe, suppress(OSError):
-        pipe.send_bytes(job)
+        pipe.send_bytes(work)
 
 
 def _receive(
@@ -140,12 +183,14 @@ def _wait_for_message(pipe: Connection, deadline: float, limits: Limits, cancell
             return
 
 
-def _work(
-    pipe: Connection, takes_job: Connection, function: Callable[[Job], Iterator[bytes]], limits: Limits
-) -> None:
-    """Be the child: do the work and say how it ended."""
+def _work(pipe: Connection, takes: Connection) -> None:
+    """Be the child: wait for work, do it and say how it ended."""
     try:
-        job = pickle.loads(takes_job.recv_bytes())
+        work = takes.recv_bytes()
+    except EOFError:
+        return  # whoever made it has ended, and needed none
+    try:
+        function, job, limits = pickle.loads(work)
         _limit_memory(limits.memory_bytes)
         for item in function(job):
             pipe.send_bytes(ITEM)

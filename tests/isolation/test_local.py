@@ -2,8 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +151,35 @@ def test_a_child_that_hangs_before_it_reads_its_job_is_refused_by_the_deadline(
     with pytest.raises(Refused) as caught:
         list(run(hang_before_it_reads, bytes(1 << 20), Limits(1 << 30, deadline_s=0.5), never))
     assert caught.value.code == "deadline"
+
+
+def waiting_child() -> ForkServerProcess:
+    local.ready()
+    return local._waiting[-1].result().process
+
+
+def test_a_child_that_waits_is_the_one_that_works_and_works_once() -> None:
+    waits = waiting_child().pid
+    pids = []
+    for _ in range(2):
+        with closing(run(process_id, None, GENEROUS, never)) as items:
+            pids.append(int(next(items)))
+    assert pids[0] == waits != pids[1]
+    assert not exists(pids[0])
+
+
+def test_a_child_that_died_while_it_waited_is_not_missed() -> None:
+    dead = waiting_child()
+    dead.kill()
+    dead.join()
+    assert list(run(count, 3, GENEROUS, never)) == [b"0", b"1", b"2"]
+
+
+def test_a_child_that_waits_for_nothing_ends_with_who_made_it() -> None:
+    program = "from scp.isolation import local; local.ready(); print(local._waiting[0].result().process.pid)"
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert made.stderr == ""
+    assert not exists(int(made.stdout))
 
 
 def test_cancellation_kills_the_child() -> None:
