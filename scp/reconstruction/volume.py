@@ -229,19 +229,24 @@ def _convert(stored: Cells, header: Header, pixel_format: PixelFormat, target: N
         change = Conversion(-change.slope, change.slope * sum(stored_range(header)) + change.intercept)
     bias = bias_of(pixel_format)
     offset = change.offset
-    if offset is not None and stored.dtype.itemsize == 2 and _fits(stored, offset, pixel_format):
+    if offset is not None and stored.dtype.itemsize == 2 and _fits(stored, header, offset, pixel_format):
         # modulo 2**16 the sum is right whatever sign the words are read with
         shift = np.array(offset - bias).astype(np.int16)
-        np.add(stored.view(np.int16), shift, out=target)
+        if shift or not np.may_share_memory(stored, target):
+            np.add(stored.view(np.int16), shift, out=target)
         return
     lowest, highest = pixel_format.limits
     exact = np.floor(stored * change.slope + (change.intercept + 0.5))
     target[...] = np.clip(exact, lowest, highest) - bias
 
 
-def _fits(stored: Cells, offset: int, pixel_format: PixelFormat) -> bool:
+def _fits(stored: Cells, header: Header, offset: int, pixel_format: PixelFormat) -> bool:
+    """Tell whether all values plus *offset* are values of the result; most often Bits Stored says so."""
     lowest, highest = pixel_format.limits
-    return int(stored.min()) + offset >= lowest and int(stored.max()) + offset <= highest
+    low, high = stored_range(header)
+    if low + offset < lowest or high + offset > highest:
+        low, high = int(stored.min()), int(stored.max())
+    return low + offset >= lowest and high + offset <= highest
 
 
 def _fill(volume: Volume, place: int, policy: Policy) -> None:
