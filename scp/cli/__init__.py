@@ -79,4 +79,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"mpr-scp: {where}{error.strerror or error}", file=sys.stderr)
+    finally:
+        reconstruct.let_go()
     sys.exit(1)

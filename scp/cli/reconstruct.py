@@ -2,6 +2,7 @@
 
 import gc
 import math
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -90,6 +91,14 @@ def load_ahead() -> None:
 
     local.start(preload="scp.preload")
     local.ready()
+
+
+def let_go() -> None:
+    """End what :func:`load_ahead` made and no command took."""
+    if "scp.isolation.local" in sys.modules:
+        from scp.isolation import local
+
+        local.dismiss()
 
 
 def _direction(text: str) -> Direction:

@@ -3,8 +3,9 @@
 import logging
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import typer
@@ -40,9 +41,16 @@ def serve(config: ConfigFile = None) -> None:
         signal.signal(number, lambda received, _frame: signals.put(received))
     with Node(settings) as node:
         print(_where(node), flush=True)
-        while signals.get() == signal.SIGHUP:
+        while _next(signals) == signal.SIGHUP:
             _reload(node, config)
     logging.getLogger(__name__).info("stopped")
+
+
+def _next(signals: SimpleQueue[int]) -> int:
+    """Return the next signal; one that comes just before the wait ends it a second later."""
+    while True:
+        with suppress(Empty):
+            return signals.get(timeout=1.0)
 
 
 def _where(node: "Node") -> str:

@@ -84,6 +84,21 @@ def ready() -> None:
     threading.Thread(target=make, name="ready", daemon=True).start()
 
 
+def dismiss() -> None:
+    """End the children that still wait, without waiting for those that are being made."""
+    while _waiting:
+        _waiting.pop().add_done_callback(_end)
+
+
+def _end(made: Future[_Child]) -> None:
+    if made.exception() is None:
+        child = made.result()
+        child.process.kill()
+        child.process.join()
+        child.gives.close()
+        child.items.close()
+
+
 def _child() -> _Child:
     _ensure_fork_server()
     context = multiprocessing.get_context("forkserver")

@@ -175,6 +175,13 @@ def test_a_child_that_died_while_it_waited_is_not_missed() -> None:
     assert list(run(count, 3, GENEROUS, never)) == [b"0", b"1", b"2"]
 
 
+def test_a_child_that_nobody_needs_is_dismissed() -> None:
+    pid = waiting_child().pid
+    local.dismiss()
+    assert pid is not None
+    assert not exists(pid)
+
+
 def test_a_child_that_waits_for_nothing_ends_with_who_made_it() -> None:
     program = "from scp.isolation import local; local.ready(); print(local._waiting[0].result().process.pid)"
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
