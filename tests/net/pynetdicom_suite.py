@@ -18,12 +18,14 @@ from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.presentation import PresentationContext
 
 from scp.config import Limits
 from scp.model import Origin, Stored
+from scp.net import fastpath
 from scp.net.acse import Rejection
 from scp.net.association import NodeAssociation
-from scp.net.dialogue import Conduct
+from scp.net.dialogue import Conduct, Dialogue
 from scp.net.messages import StoreRequest, StoreResponse
 from scp.net.stream import Stream
 from scp.net.transport import NotifyingQueue
@@ -101,9 +103,6 @@ class SuiteAssociation(NodeAssociation):
         """Queue it: it is pynetdicom's service class that serves it, in pynetdicom's thread."""
         self.dimse.msg_queue.put((context_id, request))
 
-    def _refusal(self, _sop_class_uid: str, _context: Any) -> None:
-        """Refuse nothing: who may do what is not pynetdicom's to know."""
-
 
 def _create_association(self: transport.RequestHandler) -> SuiteAssociation:
     """Do what pynetdicom's ``RequestHandler`` does, with our association."""
@@ -127,6 +126,11 @@ def _create_association(self: transport.RequestHandler) -> SuiteAssociation:
 
 def pytest_configure() -> None:
     transport.RequestHandler._create_association = _create_association
+    fastpath._refusal = _refuses_nothing
+
+
+def _refuses_nothing(_association: Dialogue, _sop_class_uid: str, _context: PresentationContext) -> None:
+    """Who may do what is not pynetdicom's to know."""
 
 
 def not_applicable() -> set[str]:
