@@ -56,6 +56,12 @@ class _Child:
     gives: Connection
     items: Connection
 
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.items.close()
+
 
 _waiting: list[Future[_Child]] = []
 """The children that :func:`ready` made, one for each call, and that nobody has taken yet."""
@@ -92,11 +98,8 @@ def dismiss() -> None:
 
 def _end(made: Future[_Child]) -> None:
     if made.exception() is None:
-        child = made.result()
-        child.process.kill()
-        child.process.join()
-        child.gives.close()
-        child.items.close()
+        made.result().end()
+        made.result().gives.close()
 
 
 def _child() -> _Child:
@@ -117,6 +120,7 @@ def _taken() -> _Child:
         waiting = _waiting.pop()
         if waiting.exception() is None and waiting.result().process.is_alive():
             return waiting.result()
+        _end(waiting)
     return _child()
 
 
@@ -149,11 +153,8 @@ def run(
     try:
         yield from _receive(child.items, child.process, limits, cancelled)
     finally:
-        child.process.kill()
-        child.process.join()
-        child.process.close()
+        child.end()
         giving.join()
-        child.items.close()
 
 
 def _give(pipe: Connection, work: bytes) -> None:
